@@ -1,0 +1,207 @@
+package onnxio
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/x448/float16"
+)
+
+// decodeRaw fills a, whose length was checked against raw, from little-endian raw_data.
+// 4- and 2-bit elements start at the low bits of each byte (onnx.proto, TensorProto.raw_data).
+func decodeRaw(a *Array, raw []byte) {
+	le := binary.LittleEndian
+	switch d := a.Data.(type) {
+	case []float32:
+		if a.Type == Float {
+			getFloat32s(d, raw)
+			return
+		}
+		for i := range d {
+			d[i] = widenHalf(a.Type, le.Uint16(raw[2*i:]))
+		}
+	case []float64:
+		for i := range d {
+			d[i] = math.Float64frombits(le.Uint64(raw[8*i:]))
+		}
+	case []int8:
+		for i := range d {
+			d[i] = int8(subByte(raw, i, a.Type.Bits(), true))
+		}
+	case []uint8:
+		for i := range d {
+			d[i] = uint8(subByte(raw, i, a.Type.Bits(), false))
+		}
+	case []int16:
+		for i := range d {
+			d[i] = int16(le.Uint16(raw[2*i:]))
+		}
+	case []uint16:
+		for i := range d {
+			d[i] = le.Uint16(raw[2*i:])
+		}
+	case []int32:
+		for i := range d {
+			d[i] = int32(le.Uint32(raw[4*i:]))
+		}
+	case []uint32:
+		for i := range d {
+			d[i] = le.Uint32(raw[4*i:])
+		}
+	case []int64:
+		for i := range d {
+			d[i] = int64(le.Uint64(raw[8*i:]))
+		}
+	case []uint64:
+		for i := range d {
+			d[i] = le.Uint64(raw[8*i:])
+		}
+	case []bool:
+		for i := range d {
+			d[i] = raw[i] != 0
+		}
+	}
+}
+
+// subByte returns element i of elements of the given bits (8, 4 or 2), packed from the low bits up.
+func subByte(raw []byte, i, bits int, signed bool) int {
+	per := 8 / bits
+	v := int(raw[i/per]>>(i%per*bits)) & (1<<bits - 1)
+	if signed && v >= 1<<(bits-1) {
+		v -= 1 << bits
+	}
+	return v
+}
+
+// decodeTyped fills a from the typed data field of its type; the counts were checked.
+func (t *Tensor) decodeTyped(a *Array) {
+	switch d := a.Data.(type) {
+	case []float32:
+		if a.Type == Float {
+			getFloat32s(d, t.FloatData)
+			return
+		}
+		for i := range d {
+			d[i] = widenHalf(a.Type, uint16(t.Int32Data[i]))
+		}
+	case []float64:
+		for i := range d {
+			d[i] = math.Float64frombits(binary.LittleEndian.Uint64(t.DoubleData[8*i:]))
+		}
+	case []int64:
+		copy(d, t.Int64Data)
+	case []uint64:
+		copy(d, t.Uint64Data)
+	case []uint32:
+		for i := range d {
+			d[i] = uint32(t.Uint64Data[i])
+		}
+	case []int32:
+		copy(d, t.Int32Data)
+	case []int16:
+		for i := range d {
+			d[i] = int16(t.Int32Data[i])
+		}
+	case []uint16:
+		for i := range d {
+			d[i] = uint16(t.Int32Data[i])
+		}
+	case []bool:
+		for i := range d {
+			d[i] = t.Int32Data[i] != 0
+		}
+	case []int8, []uint8:
+		t.decodeSmall(a)
+	}
+}
+
+// decodeSmall fills a from int32_data whose entries hold one 8-bit, two 4-bit or four 2-bit elements.
+func (t *Tensor) decodeSmall(a *Array) {
+	bytes := make([]byte, len(t.Int32Data))
+	for i, v := range t.Int32Data {
+		bytes[i] = byte(v)
+	}
+	decodeRaw(a, bytes)
+}
+
+// encodeRaw returns a's elements as raw_data. 16-bit floats are rounded to nearest even.
+func encodeRaw(a *Array) []byte {
+	le := binary.LittleEndian
+	bits := a.Type.Bits()
+	raw := make([]byte, 0, (a.Len()*bits+7)/8)
+	switch d := a.Data.(type) {
+	case []float32:
+		for _, v := range d {
+			switch a.Type {
+			case Float:
+				raw = le.AppendUint32(raw, math.Float32bits(v))
+			case BFloat16:
+				raw = le.AppendUint16(raw, RoundBFloat16(v))
+			default:
+				raw = le.AppendUint16(raw, float16.Fromfloat32(v).Bits())
+			}
+		}
+	case []float64:
+		for _, v := range d {
+			raw = le.AppendUint64(raw, math.Float64bits(v))
+		}
+	case []int8:
+		raw = appendSubByte(raw, d, bits)
+	case []uint8:
+		raw = appendSubByte(raw, d, bits)
+	case []int16:
+		for _, v := range d {
+			raw = le.AppendUint16(raw, uint16(v))
+		}
+	case []uint16:
+		for _, v := range d {
+			raw = le.AppendUint16(raw, v)
+		}
+	case []int32:
+		for _, v := range d {
+			raw = le.AppendUint32(raw, uint32(v))
+		}
+	case []uint32:
+		for _, v := range d {
+			raw = le.AppendUint32(raw, v)
+		}
+	case []int64:
+		for _, v := range d {
+			raw = le.AppendUint64(raw, uint64(v))
+		}
+	case []uint64:
+		for _, v := range d {
+			raw = le.AppendUint64(raw, v)
+		}
+	case []bool:
+		for _, v := range d {
+			b := byte(0)
+			if v {
+				b = 1
+			}
+			raw = append(raw, b)
+		}
+	}
+	return raw
+}
+
+func appendSubByte[T int8 | uint8](raw []byte, d []T, bits int) []byte {
+	per := 8 / bits
+	for i := 0; i < len(d); i += per {
+		b := byte(0)
+		for j := 0; j < per && i+j < len(d); j++ {
+			b |= byte(d[i+j]) & (1<<bits - 1) << (j * bits)
+		}
+		raw = append(raw, b)
+	}
+	return raw
+}
+
+// RoundBFloat16 returns the bits of the bfloat16 nearest to v, ties to even; a NaN stays a NaN.
+func RoundBFloat16(v float32) uint16 {
+	b := math.Float32bits(v)
+	if v != v {
+		return uint16(b>>16) | 0x40
+	}
+	return uint16((b + 0x7fff + b>>16&1) >> 16)
+}

@@ -1,0 +1,186 @@
+package onnxio
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// File is an open model file. Tensor data of its Model are slices of memory maps that Close takes away.
+type File struct {
+	Model *Model
+	Bytes []byte // the file itself, read only
+	maps  []*mapping
+}
+
+// Open maps the model at path, parses it and maps the external data files it names, which must lie in the model's
+// folder or below it. A file of external data that is missing or too short is reported by the tensors in it, when
+// they are read; the rest of the model can be used.
+func Open(path string) (*File, error) {
+	f := &File{}
+	in, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, pathCause(err))
+	}
+	defer in.Close()
+	m, err := mapFile(in)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, pathCause(err))
+	}
+	f.maps = append(f.maps, m)
+	f.Bytes = m.data
+	if f.Model, err = Parse(f.Bytes); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	if err := f.attach(filepath.Dir(path)); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	return f, nil
+}
+
+// pathCause strips the operation and path that a PathError repeats.
+func pathCause(err error) error {
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// SHA256 returns the digest of the model file; external data have no part in it.
+func (f *File) SHA256() [sha256.Size]byte { return sha256.Sum256(f.Bytes) }
+
+// Close unmaps the file and its external data. Nothing of Model may be used afterwards.
+func (f *File) Close() error {
+	var errs []error
+	for _, m := range f.maps {
+		errs = append(errs, m.close())
+	}
+	f.maps = nil
+	return errors.Join(errs...)
+}
+
+// attach fills Raw of every external tensor of the model with its window of the file it names.
+func (f *File) attach(dir string) error {
+	var root *os.Root
+	files := map[string]*mapping{}
+	failed := map[string]error{}
+	f.Model.eachTensor(func(t *Tensor) {
+		if !t.IsExternal {
+			return
+		}
+		loc, off, n, err := t.externalRange()
+		if err == nil && files[loc] == nil && failed[loc] == nil {
+			if root == nil {
+				root, err = os.OpenRoot(dir)
+			}
+			if err == nil {
+				files[loc], failed[loc] = mapExternal(root, loc)
+			}
+		}
+		if err == nil {
+			err = failed[loc]
+		}
+		if err == nil {
+			t.Raw, err = window(files[loc].data, off, n)
+		}
+		if err != nil {
+			err = fmt.Errorf("%s: external data %s: %w", t.where(), Quote(loc), err)
+		}
+		t.externalErr = err
+	})
+	for _, m := range files {
+		if m != nil {
+			f.maps = append(f.maps, m)
+		}
+	}
+	if root != nil {
+		return root.Close()
+	}
+	return nil
+}
+
+func mapExternal(root *os.Root, loc string) (*mapping, error) {
+	in, err := root.Open(filepath.FromSlash(loc))
+	if err != nil {
+		return nil, pathCause(err)
+	}
+	defer in.Close()
+	return mapFile(in)
+}
+
+// externalRange returns where a tensor's data stand, from the keys location, offset and length of external_data
+// (onnx.proto, TensorProto.external_data). Without a length the data are as long as the shape says.
+func (t *Tensor) externalRange() (loc string, off, n int64, err error) {
+	n = -1
+	for _, kv := range t.External {
+		switch kv.Key {
+		case "location":
+			loc = kv.Value
+		case "offset":
+			off, err = strconv.ParseInt(kv.Value, 10, 64)
+		case "length":
+			n, err = strconv.ParseInt(kv.Value, 10, 64)
+		}
+		if err != nil {
+			return loc, 0, 0, formatErrorf("", "%s %s is not a number", kv.Key, Quote(kv.Value))
+		}
+	}
+	if loc == "" {
+		return loc, 0, 0, formatErrorf("", "no location")
+	}
+	if n < 0 {
+		count, err := t.Elements()
+		if err != nil {
+			return loc, 0, 0, err
+		}
+		n = (int64(count)*int64(t.Type.Bits()) + 7) / 8
+	}
+	return loc, off, n, nil
+}
+
+func window(data []byte, off, n int64) ([]byte, error) {
+	size := int64(len(data))
+	if off < 0 || n < 0 || off > size || n > size-off {
+		return nil, formatErrorf("", "%d bytes at %d reach beyond the file's %d", n, off, size)
+	}
+	return data[off : off+n : off+n], nil
+}
+
+// mapping is a file's content in memory: mapped where the system can, else read.
+type mapping struct {
+	data  []byte
+	unmap func() error
+}
+
+func (m *mapping) close() error {
+	if m.unmap == nil {
+		return nil
+	}
+	return m.unmap()
+}
+
+// mapFile maps a regular file; pipes and devices are read to their end.
+func mapFile(in *os.File) (*mapping, error) {
+	info, err := in.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return nil, errors.New("is a directory")
+	}
+	if !info.Mode().IsRegular() || info.Size() == 0 {
+		data, err := io.ReadAll(in)
+		return &mapping{data: data}, err
+	}
+	if info.Size() != int64(int(info.Size())) {
+		return nil, errors.New("too large for this machine's address space")
+	}
+	return mapRegular(in, int(info.Size()))
+}
