@@ -205,3 +205,14 @@ func RoundBFloat16(v float32) uint16 {
 	}
 	return uint16((b + 0x7fff + b>>16&1) >> 16)
 }
+
+// Round returns v as an element of type t holds it: rounded to nearest even for Float16 and BFloat16, else v.
+func Round(t DataType, v float32) float32 {
+	switch t {
+	case Float16:
+		return float16.Fromfloat32(v).Float32()
+	case BFloat16:
+		return math.Float32frombits(uint32(RoundBFloat16(v)) << 16)
+	}
+	return v
+}

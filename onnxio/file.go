@@ -5,16 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 )
 
 // File is an open model file. Tensor data of its Model are slices of memory maps that Close takes away.
 type File struct {
-	Model *Model
-	Bytes []byte // the file itself, read only
-	maps  []*mapping
+	Model         *Model
+	Bytes         []byte   // the file itself, read only
+	ExternalPaths []string // files of external data, in the order of their names
+	maps          []*mapping
 }
 
 // Open maps the model at path, parses it and maps the external data files it names, which must lie in the model's
@@ -95,9 +98,10 @@ func (f *File) attach(dir string) error {
 		}
 		t.externalErr = err
 	})
-	for _, m := range files {
-		if m != nil {
+	for _, loc := range slices.Sorted(maps.Keys(files)) {
+		if m := files[loc]; m != nil {
 			f.maps = append(f.maps, m)
+			f.ExternalPaths = append(f.ExternalPaths, filepath.Join(dir, filepath.FromSlash(loc)))
 		}
 	}
 	if root != nil {

@@ -207,3 +207,31 @@ func (t *Tensor) typedCount(n int) (want, got int, err error) {
 	}
 	return (n*t.Type.Bits() + 7) / max(8, t.Type.Bits()), len(t.Int32Data), nil
 }
+
+// RawBytes returns the tensor's elements as raw_data holds them, little-endian: the file's own bytes where it
+// stores them so, else an encoding made anew.
+func (t *Tensor) RawBytes() ([]byte, error) {
+	if _, _, err := t.check(); err != nil {
+		return nil, err
+	}
+	switch {
+	case t.HasRaw || t.IsExternal:
+		return t.Raw, nil
+	case t.Type == Float:
+		return t.FloatData, nil
+	case t.Type == Double:
+		return t.DoubleData, nil
+	}
+	a, err := t.Array()
+	if err != nil {
+		return nil, err
+	}
+	return encodeRaw(a), nil
+}
+
+// ClearData takes the elements away, name, type and dimensions stay: the form in which a container holds the graph
+// apart from its tensors. SetRaw gives elements again.
+func (t *Tensor) ClearData() {
+	t.SetRaw(nil)
+	t.HasRaw = false
+}

@@ -5,26 +5,34 @@ import "fmt"
 // Constant is a constant tensor of a model: an initializer, or the value of a Constant node.
 type Constant struct {
 	Name   string  // the value's name in its graph
-	Graph  *Graph  // the graph it stands in, which may be a subgraph of another
+	Graph  *Graph  // the graph it stands in, which may be a subgraph of another; nil in a local function
 	Path   string  // "" for the main graph, else the nodes that lead to the subgraph: `If "vad" then_branch`
 	Tensor *Tensor // for the list forms of a Constant node (value_floats, value_float) a tensor made of the list
 	Node   *Node   // the Constant node, nil for an initializer
 }
 
 // Constants returns every constant tensor of the model in file order, graph by graph, subgraphs after the graph
-// that holds them. Tensors of Constant nodes in local functions are not listed: they have no single value name.
+// that holds them; then those of the Constant nodes in local functions, whose Graph is nil.
 func (m *Model) Constants() []Constant {
 	var list []Constant
 	m.EachGraph(func(g *Graph, path string) {
 		for _, t := range g.Initializers {
 			list = append(list, Constant{Name: t.Name, Graph: g, Path: path, Tensor: t})
 		}
-		for _, n := range g.Nodes {
-			if t := n.constantTensor(); t != nil {
-				list = append(list, Constant{Name: n.Outputs[0], Graph: g, Path: path, Tensor: t, Node: n})
-			}
-		}
+		list = appendNodeConstants(list, g.Nodes, g, path)
 	})
+	for _, f := range m.Functions {
+		list = appendNodeConstants(list, f.Nodes, nil, "function "+Quote(f.Name))
+	}
+	return list
+}
+
+func appendNodeConstants(list []Constant, nodes []*Node, g *Graph, path string) []Constant {
+	for _, n := range nodes {
+		if t := n.constantTensor(); t != nil {
+			list = append(list, Constant{Name: n.Outputs[0], Graph: g, Path: path, Tensor: t, Node: n})
+		}
+	}
 	return list
 }
 
