@@ -1,0 +1,369 @@
+package packing
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write golden files and vectors in place of comparing")
+
+// content is all that a file holds, as a Writer takes it.
+type content struct {
+	meta    Meta
+	graph   []byte
+	tensors []Tensor
+}
+
+func (c *content) encode(t testing.TB) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := NewWriter(&b, c.meta)
+	if err := w.Graph(c.graph); err != nil {
+		t.Fatal(err)
+	}
+	for i := range c.tensors {
+		if err := w.Tensor(&c.tensors[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// decode reads all of a file.
+func decode(b []byte) (*content, error) {
+	f, err := Open(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return nil, err
+	}
+	c := &content{meta: f.Meta()}
+	if c.graph, err = f.Graph(); err != nil {
+		return nil, err
+	}
+	for i := range f.Entries() {
+		t, err := f.Tensor(i)
+		if err != nil {
+			return nil, err
+		}
+		c.tensors = append(c.tensors, *t)
+	}
+	return c, f.Verify()
+}
+
+// sample returns a small file with every kind of section and every form in it.
+func sample() *content {
+	step := func(n uint32) float32 { return math.Float32frombits(n << shortDrop) }
+	return &content{
+		meta:  Meta{{"made_by", []byte("bq test")}, {"note", bytes.Repeat([]byte("calibrated on nothing. "), 12)}},
+		graph: bytes.Repeat([]byte("graph bytes, "), 10),
+		tensors: []Tensor{
+			{Name: "kept", Type: 1, Shape: []int64{3}, Note: "bias", Data: []byte{0, 0, 128, 63, 0, 0, 0, 64, 1, 2, 3, 4}},
+			{Name: "zeros", Type: 1, Shape: []int64{4, 16}, Note: "small", Data: make([]byte, 256)},
+			{Name: "affine", Type: 1, Shape: []int64{2, 5}, Quant: &Quant{Method: "affine", P: 0, Bits: 3,
+				Layout: Layout{1, 2, 5, 0}, Scales: []float32{0.1, 0.2}, Zeros: []uint8{3, 7},
+				Codes: []uint8{0, 1, 2, 3, 4, 5, 6, 7, 0, 1}}},
+			{Name: "book", Type: 10, Shape: []int64{4}, Quant: &Quant{Method: "lloyd", P: 1. / 3, Bits: 2,
+				Layout: Layout{1, 1, 4, 0}, Scales: []float32{0.5}, Levels: []float32{-1, -0.25, 0.25, 1},
+				Codes: []uint8{3, 2, 1, 0}}},
+			{Name: "short", Type: 1, Shape: []int64{5, 2}, Quant: &Quant{Method: "paper", P: 1, Bits: 1,
+				Layout: Layout{1, 5, 2, 0}, Scales: []float32{step(0xfc0), 0, step(0xfc1), step(0xfc0 + 254), step(0xfd0)},
+				Levels: []float32{-0.1, 0.3}, Codes: []uint8{0, 1, 1, 0, 0, 0, 1, 1, 1, 0}}},
+		},
+	}
+}
+
+// edges returns tensors at the borders of what is allowed.
+func edges() *content {
+	zero := math.Float32frombits(1 << 31)
+	return &content{meta: Meta{}, graph: []byte{}, tensors: []Tensor{
+		{Name: "scalar", Shape: []int64{}, Data: []byte{1}},
+		{Name: "none", Shape: []int64{0, 1 << 40}, Data: []byte{}},
+		{Name: "\xff\x00\n::", Type: math.MaxInt32, Shape: []int64{1}, Data: []byte{0}},
+		{Name: "no codes", Shape: []int64{3, 0}, Quant: &Quant{Bits: 8, Layout: Layout{1, 3, 0, 16},
+			Scales: []float32{}, Codes: []uint8{}}},
+		{Name: "one", Shape: []int64{1}, Quant: &Quant{Bits: 8, Layout: Layout{1, 1, 1, 1},
+			Scales: []float32{zero}, Zeros: []uint8{255}, Codes: []uint8{255}}},
+		{Name: "blocks", Shape: []int64{2, 2, 5}, Quant: &Quant{Bits: 4, Layout: Layout{2, 2, 5, 4},
+			Scales: []float32{1, 2, 3, 4, 5, math.MaxFloat32}, Codes: make([]uint8, 20)}},
+		{Name: "all zero scales", Shape: []int64{4}, Quant: &Quant{Bits: 1, Layout: Layout{1, 4, 1, 0},
+			Scales: make([]float32, 4), Codes: []uint8{1, 0, 1, 0}}},
+	}}
+}
+
+func TestFileRoundTrip(t *testing.T) {
+	for name, c := range map[string]*content{
+		"empty": {meta: Meta{}, graph: []byte{}}, "sample": sample(), "edges": edges(),
+	} {
+		b := c.encode(t)
+		got, err := decode(b)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if !reflect.DeepEqual(got, c) {
+			t.Errorf("%s: got %+v, want %+v", name, got, c)
+		}
+		if _, faults := Check(bytes.NewReader(b), int64(len(b))); faults != nil {
+			t.Errorf("%s: faults %v", name, faults)
+		}
+		if again := got.encode(t); !bytes.Equal(again, b) {
+			t.Errorf("%s: encoding again gives other bytes", name)
+		}
+	}
+}
+
+func TestSizesAddUp(t *testing.T) {
+	b := sample().encode(t)
+	f, err := Open(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes, scales, kept, graph, container := f.Sizes()
+	if sum := codes + scales + kept + graph + container; sum != int64(len(b)) {
+		t.Errorf("sizes add up to %d, want %d", sum, len(b))
+	}
+	// 10 codes of 3 bits, 4 of 2, 10 of 1. Params: 2 float32 and 2 zero points of 3 bits; a bfloat16 and
+	// 4 float16; a base, 5 bytes and 2 float32.
+	if codes != 4+1+2 || scales != 2*4+1+2+4*2+2+5+2*4 {
+		t.Errorf("got %d bytes of codes and %d of scales", codes, scales)
+	}
+	if i, ok := f.Lookup("short"); !ok || i != 4 || f.Entries()[i].ScalesBytes != 15 || !f.Entries()[i].Codebook {
+		t.Errorf("lookup of short: %d %v", i, ok)
+	}
+	if _, ok := f.Lookup("absent"); ok {
+		t.Error("lookup of an absent tensor succeeds")
+	}
+	if v, ok := f.Meta().Get("made_by"); !ok || string(v) != "bq test" {
+		t.Errorf("made_by: %q %v", v, ok)
+	}
+	if _, ok := f.Meta().Get("absent"); ok {
+		t.Error("an absent key is found")
+	}
+}
+
+// maxOverhead is what a tensor may cost beyond its payload, in bytes: two checksums, on average 4
+// of padding, and its entry with the name in a compressed index. Measured here: 17.
+const maxOverhead = 32
+
+func TestOverheadPerTensor(t *testing.T) {
+	size := func(n int) (container int64) {
+		c := &content{meta: Meta{}}
+		for i := range n {
+			out, in := 16+i%7*8, 8+i%5*3
+			q := &Quant{Method: "affine", Bits: 4, Layout: Layout{1, out, in * 9, 0},
+				Scales: make([]float32, out), Codes: make([]uint8, out*in*9)}
+			for j := range q.Scales {
+				q.Scales[j] = float32(i+j+1) / 1000
+			}
+			for j := range q.Codes {
+				q.Codes[j] = uint8(i*7+j*j) % 16
+			}
+			c.tensors = append(c.tensors, Tensor{Name: fmt.Sprintf("layer%d.conv%d.weight", i/2, i%2), Type: 1,
+				Shape: []int64{int64(out), int64(in), 3, 3}, Quant: q})
+		}
+		b := c.encode(t)
+		f, err := Open(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, _, _, container = f.Sizes()
+		return container
+	}
+	few, many := size(20), size(120)
+	per := float64(many-few) / 100
+	t.Logf("container: %d bytes for 20 tensors, %d for 120; %.1f each", few, many, per)
+	if per > maxOverhead {
+		t.Errorf("%.1f bytes a tensor, want at most %d", per, maxOverhead)
+	}
+}
+
+func TestWriterIsDeterministicAndKeepsInput(t *testing.T) {
+	c := sample()
+	first := c.encode(t)
+	if !reflect.DeepEqual(c, sample()) {
+		t.Error("writing changed its input")
+	}
+	if !bytes.Equal(first, sample().encode(t)) {
+		t.Error("equal content gives other bytes")
+	}
+	if want := sha256.Sum256(first[:len(first)-footerSize+digestAt]); !bytes.Contains(first, want[:]) {
+		t.Error("the digest does not stand in the file")
+	}
+}
+
+func TestWriterRefuses(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	quant := func(change func(*Quant)) Tensor {
+		q := &Quant{Bits: 2, Layout: Layout{1, 1, 4, 0}, Scales: []float32{1}, Codes: make([]uint8, 4)}
+		change(q)
+		return Tensor{Name: "q", Shape: []int64{4}, Quant: q}
+	}
+	for want, bad := range map[string]Tensor{
+		"name of 0 bytes":       {Shape: []int64{1}, Data: []byte{1}},
+		"twice":                 {Name: "there", Shape: []int64{1}, Data: []byte{1}},
+		"element type -1":       {Name: "a", Type: -1, Shape: []int64{1}, Data: []byte{1}},
+		"shape [-1]":            {Name: "a", Shape: []int64{-1}},
+		"shape [4294967296":     {Name: "a", Shape: []int64{1 << 32, 1 << 32}},
+		"shape [0 ":             {Name: "a", Shape: []int64{0, 1 << 62}},
+		"note of 256 bytes":     {Name: "a", Note: strings.Repeat("n", 256), Shape: []int64{1}, Data: []byte{1}},
+		"17 bytes of data":      {Name: "a", Shape: []int64{1}, Data: make([]byte, 17)},
+		"0 bytes of data for 1": {Name: "a", Shape: []int64{1}},
+		"data or note":          {Name: "a", Shape: []int64{1}, Data: []byte{1}, Quant: &Quant{}},
+		"method of 256":         quant(func(q *Quant) { q.Method = strings.Repeat("m", 256) }),
+		"exponent NaN":          quant(func(q *Quant) { q.P = nan }),
+		"0 bits":                quant(func(q *Quant) { q.Bits = 0 }),
+		"9 bits":                quant(func(q *Quant) { q.Bits = 9 }),
+		"layout {1 1 3 0}":      quant(func(q *Quant) { q.Layout.Inner = 3 }),
+		"layout {1 1 4 -1}":     quant(func(q *Quant) { q.Layout.Block = -1 }),
+		"codec 7":               quant(func(q *Quant) { q.Codec = 7 }),
+		"3 codes":               quant(func(q *Quant) { q.Codes = q.Codes[:3] }),
+		"a code does not fit":   quant(func(q *Quant) { q.Codes[3] = 4 }),
+		"2 scales":              quant(func(q *Quant) { q.Scales = []float32{1, 1} }),
+		"1 scales":              quant(func(q *Quant) { q.Scales[0] = inf }),
+		"beside levels":         quant(func(q *Quant) { q.Zeros, q.Levels = []uint8{1}, make([]float32, 4) }),
+		"2 zero points":         quant(func(q *Quant) { q.Zeros = []uint8{1, 1} }),
+		"1 zero points":         quant(func(q *Quant) { q.Zeros = []uint8{4} }),
+		"3 levels":              quant(func(q *Quant) { q.Levels = make([]float32, 3) }),
+		"4 levels":              quant(func(q *Quant) { q.Levels = []float32{0, 1, 2, nan} }),
+	} {
+		var b bytes.Buffer
+		w := NewWriter(&b, nil)
+		good := Tensor{Name: "there", Shape: []int64{1}, Data: []byte{1}}
+		if err := w.Tensor(&good); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Tensor(&bad); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q in it", err, want)
+		}
+		if _, err := w.Close(); err != nil {
+			t.Errorf("%s: closing after a refused tensor: %v", want, err)
+		}
+		if c, err := decode(b.Bytes()); err != nil || len(c.tensors) != 1 {
+			t.Errorf("%s: file after a refused tensor: %v, %v", want, c, err)
+		}
+	}
+}
+
+func TestWriterMisuse(t *testing.T) {
+	for name, meta := range map[string]Meta{
+		"twice": {{"a", nil}, {"a", nil}}, "empty": {{"", nil}}, "long": {{strings.Repeat("k", MaxNameBytes+1), nil}},
+		"many": make(Meta, MaxMetaPairs+1), "large": {{"a", make([]byte, MaxIndexBytes)}},
+	} {
+		if _, err := NewWriter(io.Discard, meta).Close(); err == nil {
+			t.Errorf("metadata %s: no error", name)
+		}
+	}
+	w := NewWriter(io.Discard, nil)
+	if err := w.Tensor(&Tensor{Name: "a", Shape: []int64{0}}); err != nil {
+		t.Fatal(err)
+	}
+	if w.Graph(nil) == nil {
+		t.Error("a graph after a tensor is taken")
+	}
+	if _, err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Close(); err == nil {
+		t.Error("a second Close succeeds")
+	}
+	if w.Tensor(&Tensor{Name: "b", Shape: []int64{0}}) == nil {
+		t.Error("a tensor after Close is taken")
+	}
+}
+
+// fullDisk fails after n bytes.
+type fullDisk struct{ n int }
+
+var errDiskFull = errors.New("disk full")
+
+func (d *fullDisk) Write(b []byte) (int, error) {
+	if d.n -= len(b); d.n < 0 {
+		return 0, errDiskFull
+	}
+	return len(b), nil
+}
+
+func TestWriterReportsFullDisk(t *testing.T) {
+	size := len(sample().encode(t))
+	for n := 0; n < size; n += 7 {
+		w := NewWriter(&fullDisk{n}, nil)
+		for _, x := range sample().tensors {
+			_ = w.Tensor(&x)
+		}
+		w.write(make([]byte, 1<<16)) // makes sure that the disk is full before the footer
+		if _, err := w.Close(); !errors.Is(err, errDiskFull) {
+			t.Fatalf("disk of %d bytes: %v", n, err)
+		}
+	}
+}
+
+func TestOpenFalseSize(t *testing.T) {
+	b := sample().encode(t)
+	for _, size := range []int64{-1, 0, 7, 103, int64(len(b)) + 1, 1 << 40, math.MaxInt64} {
+		if _, err := Open(bytes.NewReader(b), size); err == nil {
+			t.Errorf("size %d: no error", size)
+		}
+	}
+}
+
+func TestLargeSections(t *testing.T) {
+	// Above firstGrowth and above one chunk of the writer, so that every loop turns more than once.
+	const n = 3 << 20
+	c := &content{meta: Meta{}, graph: make([]byte, n)}
+	q := &Quant{Bits: 5, Layout: Layout{1, 1, n + 3, 0}, Scales: []float32{1}, Codes: make([]uint8, n+3)}
+	for i := range c.graph {
+		c.graph[i] = byte(i >> 10)
+	}
+	for i := range q.Codes {
+		q.Codes[i] = uint8(i*i>>3) & 31
+	}
+	c.tensors = []Tensor{{Name: "q", Shape: []int64{n + 3}, Quant: q}, {Name: "zero", Shape: []int64{n}, Data: make([]byte, n)}}
+	got, err := decode(c.encode(t))
+	if err != nil || !reflect.DeepEqual(got, c) {
+		t.Fatalf("large sections are not restored: %v", err)
+	}
+}
+
+func BenchmarkTensor(b *testing.B) {
+	const n = 1 << 20
+	for _, bits := range []int{2, 4, 8} {
+		q := &Quant{Bits: bits, Layout: Layout{1, 1024, n / 1024, 0}, Scales: make([]float32, 1024), Codes: make([]uint8, n)}
+		c := &content{tensors: []Tensor{{Name: "w", Shape: []int64{n}, Quant: q}}}
+		file := c.encode(b)
+		name := fmt.Sprintf("bits=%d/n=%d", bits, n)
+		b.Run("write/"+name, func(b *testing.B) {
+			b.SetBytes(n)
+			for b.Loop() {
+				c.encode(b)
+			}
+		})
+		b.Run("read/"+name, func(b *testing.B) {
+			f, err := Open(bytes.NewReader(file), int64(len(file)))
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(n)
+			for b.Loop() {
+				if _, err := f.Tensor(0); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("dequantize/"+name, func(b *testing.B) {
+			dst := make([]float32, n)
+			b.SetBytes(n)
+			for b.Loop() {
+				q.Dequantize(dst)
+			}
+		})
+	}
+}
