@@ -1,0 +1,341 @@
+package infer
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"bq/onnxio"
+)
+
+// Limits on what a model may ask for, whatever its size.
+const (
+	maxSubgraphDepth = 16      // graphs nested in attributes of nodes
+	foldBytes        = 8 << 20 // bytes of results of one node that is computed at Compile
+	foldTotal        = 1 << 28 // bytes of results of all nodes that are computed at Compile
+)
+
+// graph is a compiled graph or subgraph. Values live in numbered slots of a frame.
+type graph struct {
+	nodes    []*node
+	names    []string        // by slot
+	consts   []*onnxio.Array // by slot, nil for what is computed
+	inputs   []int           // slots of the inputs that are fed
+	outputs  []int           // slots
+	captures []capture
+}
+
+// capture is a value of the enclosing graph that a subgraph uses.
+type capture struct{ outer, inner int }
+
+// node is a node bound to its operator.
+type node struct {
+	*onnxio.Node
+	where string // `node 31 "nms" (NonMaxSuppression)`
+	run   runFunc
+	ints  []int // inputs that must hold int64 or int32
+	in    []int // slots, -1 where not given; as many as the operator can take
+	out   []int // slots, -1 where not wanted
+	free  []int // slots that no later node uses
+	subs  []*graph
+}
+
+// compiler turns the graphs of one model into compiled graphs and collects what is not supported.
+type compiler struct {
+	model  *onnxio.Model
+	opt    Options
+	depth  int
+	prefix string // where the graph stands, for messages: `node 4 (If) then_branch: `
+	folded int64
+	gaps   []gap
+}
+
+// gap is a node that cannot run.
+type gap struct{ domain, op, where, text string }
+
+// scope resolves the names of one graph while it is compiled.
+type scope struct {
+	g     *graph
+	slots map[string]int
+	outer *scope
+}
+
+func (s *scope) define(name string) (int, bool) {
+	if _, dup := s.slots[name]; dup {
+		return 0, false
+	}
+	slot := len(s.g.names)
+	s.slots[name] = slot
+	s.g.names = append(s.g.names, name)
+	s.g.consts = append(s.g.consts, nil)
+	return slot, true
+}
+
+// resolve returns the slot of a name, capturing it from the enclosing graphs where need be.
+func (s *scope) resolve(name string) (int, bool) {
+	if slot, ok := s.slots[name]; ok {
+		return slot, true
+	}
+	if s.outer == nil {
+		return 0, false
+	}
+	outer, ok := s.outer.resolve(name)
+	if !ok {
+		return 0, false
+	}
+	slot, _ := s.define(name)
+	if c := s.outer.g.consts[outer]; c != nil {
+		s.g.consts[slot] = c
+	} else {
+		s.g.captures = append(s.g.captures, capture{outer, slot})
+	}
+	return slot, true
+}
+
+// graph compiles g; outer is the scope of the graph that holds it, nil for the main graph.
+func (c *compiler) graph(g *onnxio.Graph, outer *scope) (*graph, error) {
+	s := &scope{g: &graph{}, slots: map[string]int{}, outer: outer}
+	if err := c.constants(g, s); err != nil {
+		return nil, err
+	}
+	for _, in := range g.FeedInputs() {
+		slot, ok := s.define(in.Name)
+		if !ok {
+			return nil, &onnxio.FormatError{Where: "graph input " + onnxio.Quote(in.Name), Text: "defined twice"}
+		}
+		s.g.inputs = append(s.g.inputs, slot)
+	}
+	for i, n := range g.Nodes {
+		if err := c.node(i, n, s); err != nil {
+			return nil, err
+		}
+	}
+	for _, out := range g.Outputs {
+		slot, ok := s.resolve(out.Name)
+		if !ok {
+			return nil, &onnxio.FormatError{Where: "graph output " + onnxio.Quote(out.Name), Text: "no node computes it"}
+		}
+		s.g.outputs = append(s.g.outputs, slot)
+	}
+	s.g.lifetimes()
+	return s.g, nil
+}
+
+// constants decodes the initializers of g.
+func (c *compiler) constants(g *onnxio.Graph, s *scope) error {
+	for _, t := range g.Initializers {
+		a, err := t.Array()
+		if err != nil {
+			return err
+		}
+		if err := checkSpread(a.Shape); err != nil {
+			return &onnxio.FormatError{Where: "initializer " + onnxio.Quote(t.Name), Text: err.Error()}
+		}
+		slot, ok := s.define(t.Name)
+		if !ok {
+			return &onnxio.FormatError{Where: "initializer " + onnxio.Quote(t.Name), Text: "defined twice"}
+		}
+		s.g.consts[slot] = a
+	}
+	return nil
+}
+
+// label names a node for messages.
+func label(i int, n *onnxio.Node) string {
+	if n.Name == "" {
+		return fmt.Sprintf("node %d (%s)", i, n.OpType)
+	}
+	return fmt.Sprintf("node %d %s (%s)", i, onnxio.Quote(n.Name), n.OpType)
+}
+
+// node binds one node and adds it to the graph, or its result where all its inputs are constant.
+func (c *compiler) node(i int, n *onnxio.Node, s *scope) error {
+	nd := &node{Node: n, where: label(i, n)}
+	var err error
+	if nd.in, err = s.inputs(nd); err != nil {
+		return err
+	}
+	op, text := lookup(c.model, n)
+	if op != nil {
+		if err := nd.checkCounts(op); err != nil {
+			return err
+		}
+		b := &binding{compiler: c, scope: s, node: nd, version: c.model.Opset(n.Domain), read: map[string]bool{}}
+		nd.run, nd.ints = op.bind(b), op.ints
+		b.checkAllRead()
+		if b.format != nil {
+			return b.format
+		}
+		text = b.unsupported
+	}
+	if text != "" {
+		c.gaps = append(c.gaps, gap{onnxio.CanonicalDomain(n.Domain), n.OpType, c.prefix + nd.where, text})
+		nd.run = nil
+	}
+	for _, name := range n.Outputs {
+		slot := -1
+		if name != "" {
+			var ok bool
+			if slot, ok = s.define(name); !ok {
+				return &onnxio.FormatError{Where: nd.where, Text: "output " + onnxio.Quote(name) + " is defined twice"}
+			}
+		}
+		nd.out = append(nd.out, slot)
+	}
+	if nd.run != nil && (op.impure || !c.fold(nd, s)) {
+		s.g.nodes = append(s.g.nodes, nd)
+	}
+	return nil
+}
+
+// inputs resolves the names of a node's inputs.
+func (s *scope) inputs(nd *node) ([]int, error) {
+	var in []int
+	for _, name := range nd.Inputs {
+		slot := -1
+		if name != "" {
+			var ok bool
+			if slot, ok = s.resolve(name); !ok {
+				return nil, &onnxio.FormatError{Where: nd.where,
+					Text: "input " + onnxio.Quote(name) + " is neither a graph input nor computed by an earlier node"}
+			}
+		}
+		in = append(in, slot)
+	}
+	return in, nil
+}
+
+// checkCounts compares the number of inputs and outputs with what the operator takes, and pads the inputs.
+func (nd *node) checkCounts(op *operator) error {
+	least, most := op.in[0], op.in[1]
+	given := len(nd.in)
+	for given > 0 && nd.in[given-1] < 0 {
+		given--
+	}
+	fail := func(format string, args ...any) error {
+		return &onnxio.FormatError{Where: nd.where, Text: fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case most >= 0 && given > most:
+		return fail("%d inputs, want at most %d", given, most)
+	case len(nd.Outputs) > op.out:
+		return fail("%d outputs, want at most %d", len(nd.Outputs), op.out)
+	case len(nd.Outputs) == 0:
+		return fail("no outputs")
+	}
+	required := least
+	if most < 0 {
+		required = max(least, given)
+	}
+	for i := range required {
+		if (i >= given || nd.in[i] < 0) && !slices.Contains(op.skip, i) {
+			return fail("input %d is missing", i)
+		}
+	}
+	if most < 0 {
+		nd.in = nd.in[:given]
+		for len(nd.in) < least {
+			nd.in = append(nd.in, -1)
+		}
+		return nil
+	}
+	for len(nd.in) < most {
+		nd.in = append(nd.in, -1)
+	}
+	nd.in = nd.in[:most]
+	return nil
+}
+
+// fold computes a node whose inputs are all constant and reports whether it did. What fails or grows too large is
+// left to Run, which reports it.
+func (c *compiler) fold(nd *node, s *scope) bool {
+	in := make([]*onnxio.Array, len(nd.in))
+	for i, slot := range nd.in {
+		if slot < 0 {
+			continue
+		}
+		if in[i] = s.g.consts[slot]; in[i] == nil {
+			return false
+		}
+	}
+	r := &run{threads: c.opt.Threads, limit: min(foldBytes, foldTotal-c.folded)}
+	outs, err := r.call(nd, in)
+	if err != nil {
+		return false
+	}
+	for _, v := range outs {
+		if v != nil && arrayBytes(v) > r.limit && !shares(v, in) {
+			return false
+		}
+	}
+	for i, slot := range nd.out {
+		if slot < 0 {
+			continue
+		}
+		if s.g.consts[slot] = outs[i]; !shares(outs[i], in) {
+			c.folded += arrayBytes(outs[i])
+		}
+	}
+	return true
+}
+
+// shares reports whether v is a reshaped view of one of in.
+func shares(v *onnxio.Array, in []*onnxio.Array) bool {
+	for _, a := range in {
+		if a != nil && sameData(a, v) {
+			return true
+		}
+	}
+	return false
+}
+
+// lifetimes notes at every node the slots it is the last to use. Constants, captures and outputs stay.
+func (g *graph) lifetimes() {
+	last := make([]int, len(g.names))
+	for i := range last {
+		last[i] = -1
+	}
+	for i, nd := range g.nodes {
+		for _, slot := range slices.Concat(nd.in, nd.out) {
+			if slot >= 0 {
+				last[slot] = i
+			}
+		}
+		for _, sub := range nd.subs {
+			for _, c := range sub.captures {
+				last[c.outer] = i
+			}
+		}
+	}
+	for _, slot := range g.outputs {
+		last[slot] = -1
+	}
+	for _, c := range g.captures {
+		last[c.inner] = -1
+	}
+	for slot, i := range last {
+		if i >= 0 && g.consts[slot] == nil {
+			g.nodes[i].free = append(g.nodes[i].free, slot)
+		}
+	}
+}
+
+// missing returns one error for everything that is not supported, nil where nothing is.
+func (c *compiler) missing() error {
+	if len(c.gaps) == 0 {
+		return nil
+	}
+	if len(c.gaps) == 1 {
+		return &onnxio.UnsupportedError{Where: c.gaps[0].where, Text: c.gaps[0].text}
+	}
+	const shown = 20
+	var list []string
+	for i, g := range c.gaps {
+		if i == shown {
+			list = append(list, fmt.Sprintf("and %d more", len(c.gaps)-shown))
+			break
+		}
+		list = append(list, g.where+": "+g.text)
+	}
+	return &onnxio.UnsupportedError{Where: fmt.Sprintf("%d nodes", len(c.gaps)), Text: strings.Join(list, "; ")}
+}

@@ -1,0 +1,341 @@
+package infer
+
+import (
+	"fmt"
+	"math"
+
+	"bq/internal/kernel"
+	"bq/onnxio"
+)
+
+// bindBatchNormalization: Y = (X - mean) / sqrt(var + epsilon) * scale + B per channel, with the given statistics.
+func bindBatchNormalization(b *binding) runFunc {
+	eps := float64(b.float("epsilon", 1e-5))
+	b.ignore("momentum")
+	if b.int("spatial", 1) == 0 {
+		b.refuse("attribute \"spatial\" = 0")
+	}
+	if b.bool("training_mode", false) {
+		b.refuse("training mode")
+	}
+	if len(b.node.Outputs) > 1 {
+		b.refuse("outputs of the training mode")
+	}
+	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		x := in[0]
+		if len(x.Shape) < 1 {
+			return nil, fmt.Errorf("normalizing a value of rank 0")
+		}
+		c := 1
+		if len(x.Shape) > 1 {
+			c = x.Shape[1]
+		}
+		p, err := r.perChannel(in[1:5], c)
+		if err != nil {
+			return nil, err
+		}
+		scale, shift := make([]float32, c), make([]float32, c)
+		for i := range c {
+			s := float64(p[0][i]) / math.Sqrt(float64(p[3][i])+eps)
+			scale[i] = float32(s)
+			shift[i] = float32(float64(p[1][i]) - float64(p[2][i])*s)
+		}
+		return r.planes(x, c, func(dst, src []float32, ch int) { kernel.Affine(dst, src, scale[ch], shift[ch]) })
+	}
+}
+
+// perChannel returns parameters of c values each as float32.
+func (r *run) perChannel(in []*onnxio.Array, c int) ([][]float32, error) {
+	var p [][]float32
+	for _, a := range in {
+		if !equalShape(a.Shape, []int{c}) {
+			return nil, fmt.Errorf("parameter of shape %v, want [%d]", a.Shape, c)
+		}
+		d, err := r.float32s(a)
+		if err != nil {
+			return nil, err
+		}
+		p = append(p, d)
+	}
+	return p, nil
+}
+
+// planes applies f to every plane of X [N, c, ...], the values of one batch entry and channel.
+func (r *run) planes(x *onnxio.Array, c int, f func(dst, src []float32, ch int)) ([]*onnxio.Array, error) {
+	d, err := r.float32s(x)
+	if err != nil {
+		return nil, err
+	}
+	out, err := r.new(floatType(x.Type), x.Shape...)
+	if err != nil {
+		return nil, err
+	}
+	dst := out.F32()
+	if len(d) == 0 {
+		return one(r.cast(out, x.Type))
+	}
+	count := x.Shape[0] * c
+	size := len(d) / count
+	kernel.Parallel(r.threads, count, func(i int) {
+		f(dst[i*size:(i+1)*size], d[i*size:(i+1)*size], i%c)
+	})
+	return one(r.cast(out, x.Type))
+}
+
+// normalize writes (src - mean) / sqrt(var + eps) to dst, with the statistics of src taken in float64, and returns
+// the mean and the factor.
+func normalize(dst, src []float32, eps float64) (mean, factor float64) {
+	for _, v := range src {
+		mean += float64(v)
+	}
+	mean /= float64(len(src))
+	var sq float64
+	for _, v := range src {
+		d := float64(v) - mean
+		sq += d * d
+	}
+	factor = 1 / math.Sqrt(sq/float64(len(src))+eps)
+	for i, v := range src {
+		dst[i] = float32((float64(v) - mean) * factor)
+	}
+	return mean, factor
+}
+
+// bindInstanceNormalization: every plane normalized by its own statistics, then scale and B per channel.
+func bindInstanceNormalization(b *binding) runFunc {
+	eps := float64(b.float("epsilon", 1e-5))
+	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		x := in[0]
+		if len(x.Shape) < 3 {
+			return nil, fmt.Errorf("normalizing a value of rank %d", len(x.Shape))
+		}
+		p, err := r.perChannel(in[1:3], x.Shape[1])
+		if err != nil {
+			return nil, err
+		}
+		return r.planes(x, x.Shape[1], func(dst, src []float32, ch int) {
+			normalize(dst, src, eps)
+			kernel.Affine(dst, dst, p[0][ch], p[1][ch])
+		})
+	}
+}
+
+// bindGroupNormalization: channels normalized in groups, then scale and bias per channel.
+func bindGroupNormalization(b *binding) runFunc {
+	eps, groups := float64(b.float("epsilon", 1e-5)), int(b.int("num_groups", 0))
+	b.stash()
+	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		x := in[0]
+		if len(x.Shape) < 2 || groups < 1 || x.Shape[1]%groups != 0 {
+			return nil, fmt.Errorf("normalizing shape %v in %d groups", x.Shape, groups)
+		}
+		c := x.Shape[1]
+		each := c / groups
+		p, err := r.perChannel(in[1:3], c)
+		if err != nil {
+			return nil, err
+		}
+		return r.planes(x, groups, func(dst, src []float32, g int) {
+			normalize(dst, src, eps)
+			size := len(src) / max(1, each)
+			for i := range each {
+				part := dst[i*size : (i+1)*size]
+				kernel.Affine(part, part, p[0][g*each+i], p[1][g*each+i])
+			}
+		})
+	}
+}
+
+// stash accepts stash_type: statistics are always taken in float64.
+func (b *binding) stash() { b.ignore("stash_type") }
+
+// bindLayerNormalization: normalized over the dimensions from axis on, then Scale and B, which broadcast.
+// ONNX Runtime's optimizer writes it, with the same meaning, into models of versions before 17.
+func bindLayerNormalization(b *binding) runFunc {
+	axis, eps := b.int("axis", -1), float64(b.float("epsilon", 1e-5))
+	b.stash()
+	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		x := in[0]
+		a, err := axisOf(axis, len(x.Shape))
+		if err != nil {
+			return nil, err
+		}
+		rows, size := product(x.Shape[:a]), product(x.Shape[a:])
+		d, err := r.float32s(x)
+		if err != nil {
+			return nil, err
+		}
+		out, err := r.new(floatType(x.Type), x.Shape...)
+		if err != nil {
+			return nil, err
+		}
+		stat := append([]int{}, x.Shape...)
+		for i := a; i < len(stat); i++ {
+			stat[i] = 1
+		}
+		mean, factor := make([]float32, rows), make([]float32, rows)
+		kernel.Parallel(r.threads, rows, func(i int) {
+			m, f := normalize(out.F32()[i*size:(i+1)*size], d[i*size:(i+1)*size], eps)
+			mean[i], factor[i] = float32(m), float32(f)
+		})
+		y, err := r.scaleShift(out, in[1], in[2], x.Type)
+		if err != nil {
+			return nil, err
+		}
+		return []*onnxio.Array{y, onnxio.Floats(mean, stat...), onnxio.Floats(factor, stat...)}, nil
+	}
+}
+
+// scaleShift returns v*scale + shift in type t; shift may be nil.
+func (r *run) scaleShift(v, scale, shift *onnxio.Array, t onnxio.DataType) (*onnxio.Array, error) {
+	f := func(x, y *onnxio.Array, span spanFunc[float32, float32]) (*onnxio.Array, error) {
+		y, err := r.cast(y, onnxio.Float)
+		if err != nil {
+			return nil, err
+		}
+		out, err := binary(r, onnxio.Float, &onnxio.Array{Type: onnxio.Float, Shape: x.Shape, Data: x.Data}, y, span)
+		if err != nil {
+			return nil, err
+		}
+		if !equalShape(out[0].Shape, x.Shape) {
+			return nil, fmt.Errorf("shape %v does not broadcast to %v", y.Shape, x.Shape)
+		}
+		return out[0], nil
+	}
+	v, err := f(v, scale, kernel.Mul[float32])
+	if err != nil {
+		return nil, err
+	}
+	if shift != nil {
+		if v, err = f(v, shift, kernel.Add[float32]); err != nil {
+			return nil, err
+		}
+	}
+	return r.cast(v, t)
+}
+
+// bindRMSNormalization: X / sqrt(mean(X^2) + epsilon) over the dimensions from axis on, times scale.
+func bindRMSNormalization(b *binding) runFunc {
+	axis, eps := b.int("axis", -1), float64(b.float("epsilon", 1e-5))
+	b.stash()
+	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		x := in[0]
+		a, err := axisOf(axis, len(x.Shape))
+		if err != nil {
+			return nil, err
+		}
+		rows, size := product(x.Shape[:a]), product(x.Shape[a:])
+		d, err := r.float32s(x)
+		if err != nil {
+			return nil, err
+		}
+		out, err := r.new(floatType(x.Type), x.Shape...)
+		if err != nil {
+			return nil, err
+		}
+		kernel.Parallel(r.threads, rows, func(i int) {
+			rmsNormalize(out.F32()[i*size:(i+1)*size], d[i*size:(i+1)*size], eps)
+		})
+		return one(r.scaleShift(out, in[1], nil, x.Type))
+	}
+}
+
+func rmsNormalize(dst, src []float32, eps float64) {
+	var sq float64
+	for _, v := range src {
+		sq += float64(v) * float64(v)
+	}
+	f := 1 / math.Sqrt(sq/float64(len(src))+eps)
+	for i, v := range src {
+		dst[i] = float32(float64(v) * f)
+	}
+}
+
+// bindMeanVarianceNormalization: (X - E[X]) / (sqrt(E[X^2] - E[X]^2) + 1e-9) over the given axes.
+func bindMeanVarianceNormalization(b *binding) runFunc {
+	axes := b.ints("axes")
+	if axes == nil {
+		axes = []int{0, 2, 3}
+	}
+	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		x := in[0]
+		red, err := planReduce(x.Shape, axes, true)
+		if err != nil {
+			return nil, err
+		}
+		d, err := r.float32s(x)
+		if err != nil {
+			return nil, err
+		}
+		n := float64(red.count)
+		sum, sq := make([]float64, red.results), make([]float64, red.results)
+		red.each(func(i, o int) { sum[o] += float64(d[i]) })
+		red.each(func(i, o int) {
+			v := float64(d[i]) - sum[o]/n
+			sq[o] += v * v
+		})
+		out, err := r.new(floatType(x.Type), x.Shape...)
+		if err != nil {
+			return nil, err
+		}
+		red.each(func(i, o int) {
+			out.F32()[i] = float32((float64(d[i]) - sum[o]/n) / (math.Sqrt(sq[o]/n) + 1e-9))
+		})
+		return one(r.cast(out, x.Type))
+	}
+}
+
+// bindLRN: X / (bias + alpha/size * sum of squares over size neighbouring channels)^beta.
+func bindLRN(b *binding) runFunc {
+	alpha, beta := float64(b.float("alpha", 1e-4)), float64(b.float("beta", 0.75))
+	bias, size := float64(b.float("bias", 1)), int(b.int("size", 0))
+	if size < 1 {
+		b.malformed("attribute \"size\" is %d", size)
+	}
+	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		x := in[0]
+		if len(x.Shape) < 2 {
+			return nil, fmt.Errorf("normalizing a value of rank %d", len(x.Shape))
+		}
+		c, plane := x.Shape[1], product(x.Shape[2:])
+		return r.pooled(x, x.Shape, func(dst, src []float32) {
+			for i := range dst {
+				ch, base := i/plane%c, i-i/plane%c*plane
+				var sum float64
+				for k := max(0, ch-(size-1)/2); k <= min(c-1, ch+size/2); k++ {
+					v := float64(src[base+k*plane])
+					sum += v * v
+				}
+				dst[i] = float32(float64(src[i]) / math.Pow(bias+alpha/float64(size)*sum, beta))
+			}
+		})
+	}
+}
+
+// bindLpNormalization: X divided by its 1-norm or 2-norm along an axis; rows of zeros stay zero.
+func bindLpNormalization(b *binding) runFunc {
+	axis, p := b.int("axis", -1), b.int("p", 2)
+	if p != 1 && p != 2 {
+		b.malformed("attribute \"p\" is %d, want 1 or 2", p)
+	}
+	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		x := in[0]
+		a, err := axisOf(axis, len(x.Shape))
+		if err != nil {
+			return nil, err
+		}
+		red, err := planReduce(x.Shape, []int{a}, true)
+		if err != nil {
+			return nil, err
+		}
+		return r.pooled(x, x.Shape, func(dst, src []float32) {
+			norm := make([]float64, red.results)
+			red.each(func(i, o int) { norm[o] += math.Pow(math.Abs(float64(src[i])), float64(p)) })
+			red.each(func(i, o int) {
+				if n := math.Pow(norm[o], 1/float64(p)); n != 0 {
+					dst[i] = float32(float64(src[i]) / n)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,104 @@
+package infer
+
+import (
+	"fmt"
+	"sort"
+
+	"bq/onnxio"
+)
+
+// operator is a row of the operator table.
+type operator struct {
+	domain string // "" for ai.onnx
+	name   string
+	since  []int64 // versions of the definitions that are implemented, ascending
+	until  int64   // version that took the operator away, 0 for none
+	in     [2]int  // least and most inputs
+	out    int     // most outputs
+	impure bool    // runs subgraphs or draws random numbers: never computed at Compile
+	skip   []int   // inputs among the least that may be left out all the same
+	ints   []int   // inputs that must hold int64 or int32: axes, sizes, lengths
+	bind   func(b *binding) runFunc
+}
+
+// operators is the table by domain and name. It is filled in init because operators with subgraphs look others up.
+var operators map[operatorKey]*operator
+
+func init() { operators = indexOperators() }
+
+type operatorKey struct{ domain, name string }
+
+func indexOperators() map[operatorKey]*operator {
+	index := map[operatorKey]*operator{}
+	for _, op := range operatorTable() {
+		op.domain = onnxio.CanonicalDomain(op.domain)
+		index[operatorKey{op.domain, op.name}] = &op
+	}
+	return index
+}
+
+// lookup returns the operator of a node, or what is missing.
+func lookup(m *onnxio.Model, n *onnxio.Node) (*operator, string) {
+	domain := onnxio.CanonicalDomain(n.Domain)
+	version := m.Opset(domain)
+	what := fmt.Sprintf("operator %s of domain %s, opset %d", n.OpType, domain, version)
+	op := operators[operatorKey{domain, n.OpType}]
+	switch {
+	case version == 0:
+		return nil, what + ": the model does not import the domain"
+	case op == nil:
+		return nil, what
+	case version < op.since[0]:
+		return nil, fmt.Sprintf("%s: implemented from opset %d on", what, op.since[0])
+	case op.until > 0 && version >= op.until:
+		return nil, fmt.Sprintf("%s: taken away in opset %d", what, op.until)
+	case domain == onnxio.DefaultDomain && version > newestOpset:
+		return nil, fmt.Sprintf("%s: known up to opset %d", what, newestOpset)
+	}
+	return op, ""
+}
+
+// Op is a row of the support table.
+type Op struct {
+	Domain string
+	Name   string
+	Since  []int64 // versions of the operator's definition that are implemented, ascending
+}
+
+// Ops returns the operators that can be run, by domain and name.
+func Ops() []Op {
+	var list []Op
+	for key, op := range operators {
+		list = append(list, Op{key.domain, key.name, op.since})
+	}
+	sort.Slice(list, func(i, j int) bool {
+		if list[i].Domain != list[j].Domain {
+			return list[i].Domain < list[j].Domain
+		}
+		return list[i].Name < list[j].Name
+	})
+	return list
+}
+
+// MissingOp is something that keeps a model from running.
+type MissingOp struct {
+	Domain, Op string
+	Node       string // `node 31 "nms" (NonMaxSuppression)`
+	Text       string // the operator, its domain and version, or the attribute
+}
+
+// Missing returns what of m is not supported, in the order of its nodes; an error where m is malformed.
+func Missing(m *onnxio.Model) ([]MissingOp, error) {
+	if m.Graph == nil {
+		return nil, &onnxio.FormatError{Where: "model", Text: "has no graph"}
+	}
+	c := &compiler{model: m, opt: Options{Threads: 1}}
+	if _, err := c.graph(m.Graph, nil); err != nil {
+		return nil, err
+	}
+	var list []MissingOp
+	for _, g := range c.gaps {
+		list = append(list, MissingOp{g.domain, g.op, g.where, g.text})
+	}
+	return list, nil
+}

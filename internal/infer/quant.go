@@ -1,0 +1,388 @@
+package infer
+
+import (
+	"fmt"
+	"math"
+
+	"bq/internal/kernel"
+	"bq/onnxio"
+)
+
+// scaling says which scale and zero point belong to an element: one for all, one per entry of an axis, or one per
+// block along it.
+type scaling struct{ inner, size, block, blocks int }
+
+// planScaling checks the shape of scale against x (QuantizeLinear and DequantizeLinear, attribute block_size).
+func planScaling(x, scale, zero *onnxio.Array, axis, block int64) (*scaling, error) {
+	if zero != nil && !equalShape(zero.Shape, scale.Shape) && (zero.Len() != 1 || scale.Len() != 1) {
+		return nil, fmt.Errorf("zero point %v, scale %v", zero.Shape, scale.Shape)
+	}
+	if block == 0 && scale.Len() == 1 && len(scale.Shape) <= 1 {
+		return &scaling{}, nil
+	}
+	a, err := axisOf(axis, len(x.Shape))
+	if err != nil {
+		return nil, err
+	}
+	s := &scaling{inner: product(x.Shape[a+1:]), size: x.Shape[a]}
+	if block == 0 {
+		if !equalShape(scale.Shape, []int{s.size}) {
+			return nil, fmt.Errorf("scale %v for axis %d of %v", scale.Shape, a, x.Shape)
+		}
+		return s, nil
+	}
+	if block < 0 || len(scale.Shape) != len(x.Shape) {
+		return nil, fmt.Errorf("scale %v for blocks of %d along axis %d of %v", scale.Shape, block, a, x.Shape)
+	}
+	s.block = int(min(block, maxValueElements))
+	s.blocks = (s.size + s.block - 1) / s.block
+	for i, d := range x.Shape {
+		if i == a {
+			d = s.blocks
+		}
+		if scale.Shape[i] != d {
+			return nil, fmt.Errorf("scale %v for blocks of %d along axis %d of %v", scale.Shape, block, a, x.Shape)
+		}
+	}
+	return s, nil
+}
+
+// at returns the position of the scale of element i.
+func (s *scaling) at(i int) int {
+	switch {
+	case s.size == 0:
+		return 0
+	case s.block == 0:
+		return i / s.inner % s.size
+	}
+	return (i/(s.inner*s.size)*s.blocks+i/s.inner%s.size/s.block)*s.inner + i%s.inner
+}
+
+// quantizedType reports whether t is an integer type that QuantizeLinear can produce.
+func quantizedType(t onnxio.DataType) bool {
+	switch t {
+	case onnxio.Int8, onnxio.Uint8, onnxio.Int16, onnxio.Uint16, onnxio.Int4, onnxio.Uint4, onnxio.Int2, onnxio.Uint2:
+		return true
+	}
+	return false
+}
+
+// bindQuantizeLinear: saturate(round(x / scale) + zero point), halves rounded to even. The type is that of the zero
+// point, else output_dtype, else uint8.
+func bindQuantizeLinear(b *binding) runFunc {
+	axis, block, to := b.int("axis", 1), b.int("block_size", 0), onnxio.DataType(b.int("output_dtype", 0))
+	b.ignore("saturate") // float8 only
+	if p := b.int("precision", 0); p != 0 && p != int64(onnxio.Float) {
+		b.refuse("attribute \"precision\" = %d", p)
+	}
+	if to != onnxio.Undefined && !quantizedType(to) {
+		b.refuse("quantizing to %v", to)
+	}
+	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		x, scale, zero := in[0], in[1], in[2]
+		t := to
+		if zero != nil {
+			t = zero.Type
+		}
+		if t == onnxio.Undefined {
+			t = onnxio.Uint8
+		}
+		if !quantizedType(t) {
+			return nil, &onnxio.UnsupportedError{Text: "quantizing to " + t.String()}
+		}
+		s, err := planScaling(x, scale, zero, axis, block)
+		if err != nil {
+			return nil, err
+		}
+		return one(r.quantize(x, scale, zero, s, t))
+	}
+}
+
+func (r *run) quantize(x, scale, zero *onnxio.Array, s *scaling, t onnxio.DataType) (*onnxio.Array, error) {
+	if !quantizedType(t) || !scale.Type.IsFloat() {
+		return nil, fmt.Errorf("quantizing to %v with a scale of %v", t, scale.Type)
+	}
+	if !x.Type.IsFloat() && x.Type != onnxio.Int32 {
+		return nil, typeError(x)
+	}
+	v, err := r.cast(x, onnxio.Float)
+	if err != nil {
+		return nil, err
+	}
+	sc, err := r.cast(scale, onnxio.Float)
+	if err != nil {
+		return nil, err
+	}
+	scales, zeros := sc.F32(), zeroPoints(zero)
+	out, err := r.new(onnxio.Int64, x.Shape...)
+	if err != nil {
+		return nil, err
+	}
+	lo, hi := integerRange(t)
+	dst := out.Data.([]int64)
+	for i, f := range v.F32() {
+		p := s.at(i)
+		dst[i] = saturate(math.RoundToEven(float64(f/scales[p])), zeros.at(p), lo, hi)
+	}
+	return r.cast(out, t)
+}
+
+// points are zero points; nil stands for zeros.
+type points []int64
+
+func zeroPoints(zero *onnxio.Array) points {
+	if zero == nil {
+		return nil
+	}
+	return zero.Ints()
+}
+
+func (z points) at(i int) int64 {
+	switch {
+	case z == nil:
+		return 0
+	case len(z) == 1:
+		return z[0]
+	}
+	return z[i]
+}
+
+// saturate returns v + zero limited to lo..hi; NaN gives the zero point.
+func saturate(v float64, zero, lo, hi int64) int64 {
+	if v != v {
+		v = 0
+	}
+	return int64(max(float64(lo), min(float64(hi), v+float64(zero))))
+}
+
+// bindDequantizeLinear: (x - zero point) * scale, in the type of the scale.
+func bindDequantizeLinear(b *binding) runFunc {
+	axis, block, to := b.int("axis", 1), b.int("block_size", 0), onnxio.DataType(b.int("output_dtype", 0))
+	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		x, scale, zero := in[0], in[1], in[2]
+		s, err := planScaling(x, scale, zero, axis, block)
+		if err != nil {
+			return nil, err
+		}
+		if !isInteger(x.Type) || zero != nil && zero.Type != x.Type {
+			return nil, typeError(x)
+		}
+		sc, err := r.cast(scale, onnxio.Float)
+		if err != nil {
+			return nil, err
+		}
+		out, err := r.new(onnxio.Float, x.Shape...)
+		if err != nil {
+			return nil, err
+		}
+		scales, zeros, dst := sc.F32(), zeroPoints(zero), out.F32()
+		for i, v := range x.Ints() {
+			p := s.at(i)
+			dst[i] = float32(v-zeros.at(p)) * scales[p]
+		}
+		t := to
+		if t == onnxio.Undefined {
+			t = scale.Type
+		}
+		return one(r.cast(out, t))
+	}
+}
+
+// bindDynamicQuantizeLinear: x quantized to uint8 over its own range, which is widened to hold zero.
+func bindDynamicQuantizeLinear(*binding) runFunc {
+	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		x := in[0]
+		if x.Type != onnxio.Float {
+			return nil, typeError(x)
+		}
+		var lo, hi float32
+		for _, v := range x.F32() {
+			lo, hi = min(lo, v), max(hi, v)
+		}
+		scale := (hi - lo) / 255
+		zero := int64(0)
+		if scale != 0 {
+			zero = saturate(math.RoundToEven(float64(-lo/scale)), 0, 0, 255)
+		}
+		s := onnxio.Floats([]float32{scale})
+		z := &onnxio.Array{Type: onnxio.Uint8, Shape: []int{}, Data: []uint8{uint8(zero)}}
+		if scale == 0 { // nothing but zeros: any scale will do for the division
+			s = onnxio.Floats([]float32{1})
+		}
+		y, err := r.quantize(x, s, z, &scaling{}, onnxio.Uint8)
+		return []*onnxio.Array{y, onnxio.Floats([]float32{scale}), z}, err
+	}
+}
+
+// bindMatMulInteger: (A - a zero point) * (B - b zero point) in int32; zero points per tensor, per row of A or per
+// column of B.
+func bindMatMulInteger(*binding) runFunc {
+	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		a, err := r.centered(in[0], in[2], true)
+		if err != nil {
+			return nil, err
+		}
+		b, err := r.centered(in[1], in[3], false)
+		if err != nil {
+			return nil, err
+		}
+		out, err := r.matmul(a, b)
+		if err != nil {
+			return nil, err
+		}
+		return one(r.cast(out, onnxio.Int32))
+	}
+}
+
+// centered returns x minus its zero points as int64: one for all, else one per row (rows) or per column.
+func (r *run) centered(x, zero *onnxio.Array, rows bool) (*onnxio.Array, error) {
+	if !isInteger(x.Type) {
+		return nil, typeError(x)
+	}
+	if zero == nil {
+		return r.cast(x, onnxio.Int64)
+	}
+	v, err := r.cast(x, onnxio.Int64)
+	if err != nil {
+		return nil, err
+	}
+	z, err := r.cast(zero, onnxio.Int64)
+	if err != nil {
+		return nil, err
+	}
+	if rows && len(z.Shape) == 1 && z.Len() > 1 {
+		z = z.Reshaped(z.Shape[0], 1)
+	}
+	out, err := integers(r, v, z, int(opSub))
+	if err != nil {
+		return nil, err
+	}
+	if !equalShape(out[0].Shape, x.Shape) {
+		return nil, fmt.Errorf("zero point %v for %v", zero.Shape, x.Shape)
+	}
+	return out[0], nil
+}
+
+// bindQLinearMatMul: the product of dequantized matrices, quantized again.
+func bindQLinearMatMul(*binding) runFunc {
+	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		a, err := r.centered(in[0], in[2], true)
+		if err != nil {
+			return nil, err
+		}
+		b, err := r.centered(in[3], in[5], false)
+		if err != nil {
+			return nil, err
+		}
+		out, err := r.matmul(a, b)
+		if err != nil {
+			return nil, err
+		}
+		rows := in[1]
+		if len(rows.Shape) == 1 && rows.Len() > 1 {
+			rows = rows.Reshaped(rows.Shape[0], 1)
+		}
+		y, err := r.scaled(out, rows, in[4])
+		if err != nil {
+			return nil, err
+		}
+		s, err := planScaling(y, in[6], in[7], -1, 0)
+		if err != nil {
+			return nil, err
+		}
+		return one(r.quantize(y, in[6], in[7], s, in[7].Type))
+	}
+}
+
+// scaled returns sums times two broadcast scales as float32.
+func (r *run) scaled(sums, a, b *onnxio.Array) (*onnxio.Array, error) {
+	y, err := r.cast(sums, onnxio.Float)
+	if err != nil {
+		return nil, err
+	}
+	if y, err = r.scaleShift(y, a, nil, onnxio.Float); err != nil {
+		return nil, err
+	}
+	return r.scaleShift(y, b, nil, onnxio.Float)
+}
+
+// bindConvInteger: the convolution of (X - x zero point) with (W - w zero point) in int32.
+func bindConvInteger(b *binding) runFunc {
+	conv := bindConvOfIntegers(b)
+	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		out, err := conv(r, in[0], in[2], in[1], in[3], nil)
+		if err != nil {
+			return nil, err
+		}
+		return one(r.cast(out, onnxio.Int32))
+	}
+}
+
+// bindConvOfIntegers returns a function that convolves integers less their zero points and adds an integer bias,
+// exactly, in int64.
+func bindConvOfIntegers(b *binding) func(r *run, x, xz, w, wz, bias *onnxio.Array) (*onnxio.Array, error) {
+	win, group := bindWindow(b), int(b.int("group", 1))
+	return func(r *run, x, xz, w, wz, bias *onnxio.Array) (*onnxio.Array, error) {
+		if wz != nil && wz.Len() > 1 && len(w.Shape) > 0 { // one zero point per output channel
+			shape := []int{wz.Len()}
+			for range w.Shape[1:] {
+				shape = append(shape, 1)
+			}
+			wz = wz.Reshaped(shape...)
+		}
+		xi, err := r.centered(x, xz, false)
+		if err != nil {
+			return nil, err
+		}
+		wi, err := r.centered(w, wz, false)
+		if err != nil {
+			return nil, err
+		}
+		n, c, m, err := channels(xi, wi, nil, group, false)
+		if err != nil {
+			return nil, err
+		}
+		size := w.Shape[2:]
+		if win.kernel != nil && !equalShape(win.kernel, size) {
+			return nil, fmt.Errorf("kernel_shape %v, weights %v", win.kernel, w.Shape)
+		}
+		k, spatial, _, err := win.forward(x.Shape[2:], size)
+		if err != nil {
+			return nil, err
+		}
+		out, err := r.new(onnxio.Int64, append([]int{n, m}, spatial...)...)
+		if err != nil {
+			return nil, err
+		}
+		if bias != nil && !equalShape(bias.Shape, []int{m}) {
+			return nil, fmt.Errorf("bias %v, want [%d]", bias.Shape, m)
+		}
+		kernel.ConvIntegers(out.Data.([]int64), xi.Ints(), wi.Ints(), zeroPoints(bias), n, c, m, group, k, r.threads)
+		return out, nil
+	}
+}
+
+// bindQLinearConv: the convolution of dequantized X and W plus an int32 bias of scale x scale * w scale, quantized
+// again; w scale and w zero point per tensor or per output channel.
+func bindQLinearConv(b *binding) runFunc {
+	conv := bindConvOfIntegers(b)
+	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		sums, err := conv(r, in[0], in[2], in[3], in[5], in[8])
+		if err != nil {
+			return nil, err
+		}
+		wScale := in[4]
+		if wScale.Len() > 1 {
+			shape := []int{wScale.Len()}
+			for range sums.Shape[2:] {
+				shape = append(shape, 1)
+			}
+			wScale = wScale.Reshaped(shape...)
+		}
+		y, err := r.scaled(sums, in[1], wScale)
+		if err != nil {
+			return nil, err
+		}
+		return r.requantized(y, in[6], in[7], in[7].Type)
+	}
+}

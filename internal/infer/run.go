@@ -1,0 +1,179 @@
+package infer
+
+import (
+	"errors"
+	"fmt"
+
+	"bq/onnxio"
+)
+
+// maxValueElements bounds the elements of one value.
+const maxValueElements = 1 << 31
+
+// maxEmptySpread bounds the product of the other dimensions of a value without elements, over which operators may
+// loop in vain.
+const maxEmptySpread = 1 << 22
+
+// checkSpread refuses shapes of no elements whose other dimensions are out of proportion.
+func checkSpread(shape []int) error {
+	n, empty := 1, false
+	for _, d := range shape {
+		if d == 0 {
+			empty = true
+		} else if n > maxEmptySpread/d {
+			n = maxEmptySpread + 1
+		} else {
+			n *= d
+		}
+	}
+	if empty && n > maxEmptySpread {
+		return fmt.Errorf("an empty value of shape %v", shape)
+	}
+	return nil
+}
+
+// runFunc computes the outputs of a node from its inputs; in has nil where an input is not given. It must not
+// write to its inputs; an output may share memory with an input. Outputs that it leaves nil are not given.
+type runFunc func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error)
+
+// run is the state of one Run.
+type run struct {
+	threads int
+	limit   int64 // bytes
+	live    int64 // bytes of the values held in frames, inputs included; a value that shares memory counts again
+	visit   Visitor
+	frame   *frame // of the graph that is being run
+}
+
+// frame holds the values of one run of one graph, by slot.
+type frame struct{ values []*onnxio.Array }
+
+// graph runs g with args for its inputs. outer is the frame of the enclosing graph.
+func (r *run) graph(g *graph, outer *frame, args []*onnxio.Array) ([]*onnxio.Array, error) {
+	if len(args) != len(g.inputs) {
+		return nil, fmt.Errorf("%d inputs given to a graph of %d", len(args), len(g.inputs))
+	}
+	f := &frame{values: append([]*onnxio.Array{}, g.consts...)}
+	for _, c := range g.captures {
+		f.values[c.inner] = outer.values[c.outer]
+	}
+	caller, held := r.frame, r.live
+	r.frame = f
+	defer func() { r.frame, r.live = caller, held }()
+	for i, slot := range g.inputs {
+		f.values[slot] = args[i]
+		r.live += arrayBytes(args[i])
+	}
+	for _, nd := range g.nodes {
+		if err := r.step(nd, f); err != nil {
+			return nil, fmt.Errorf("running %s: %w", nd.where, err)
+		}
+	}
+	outs := make([]*onnxio.Array, len(g.outputs))
+	for i, slot := range g.outputs {
+		if outs[i] = f.values[slot]; outs[i] == nil {
+			return nil, fmt.Errorf("graph output %s was not computed", onnxio.Quote(g.names[slot]))
+		}
+	}
+	return outs, nil
+}
+
+// step runs one node, stores its outputs and drops what nobody needs any more.
+func (r *run) step(nd *node, f *frame) error {
+	in := make([]*onnxio.Array, len(nd.in))
+	for i, slot := range nd.in {
+		if slot < 0 {
+			continue
+		}
+		if in[i] = f.values[slot]; in[i] == nil {
+			return fmt.Errorf("input %s was not computed", onnxio.Quote(nd.Inputs[i]))
+		}
+	}
+	outs, err := r.call(nd, in)
+	if err != nil {
+		return err
+	}
+	for i, slot := range nd.out {
+		if slot < 0 {
+			continue
+		}
+		v := outs[i]
+		if r.visit != nil {
+			if v, err = r.show(nd, nd.Outputs[i], v); err != nil {
+				return err
+			}
+		}
+		f.values[slot] = v
+		r.live += arrayBytes(v)
+	}
+	for _, slot := range nd.free {
+		if v := f.values[slot]; v != nil {
+			r.live -= arrayBytes(v)
+			f.values[slot] = nil
+		}
+	}
+	return nil
+}
+
+// errPanic says that an operator met something that its checks do not cover.
+var errPanic = errors.New("internal error")
+
+// call runs the operator of a node and checks and rounds what it returns.
+func (r *run) call(nd *node, in []*onnxio.Array) (outs []*onnxio.Array, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			outs, err = nil, fmt.Errorf("%w: %v", errPanic, p)
+		}
+	}()
+	for _, i := range nd.ints {
+		if v := in[i]; v != nil && v.Type != onnxio.Int64 && v.Type != onnxio.Int32 {
+			return nil, fmt.Errorf("input %d: %v, want integers", i, v.Type)
+		}
+	}
+	if outs, err = nd.run(r, in); err != nil {
+		return nil, err
+	}
+	for i, slot := range nd.out {
+		if slot < 0 {
+			continue
+		}
+		if i >= len(outs) || outs[i] == nil {
+			return nil, fmt.Errorf("output %d is not given by the operator", i)
+		}
+		if err := checkSpread(outs[i].Shape); err != nil {
+			return nil, err
+		}
+		roundHalf(outs[i])
+	}
+	return outs, nil
+}
+
+// show gives a value to the visitor and returns what takes its place.
+func (r *run) show(nd *node, output string, v *onnxio.Array) (*onnxio.Array, error) {
+	w, err := r.visit(nd.Node, output, v)
+	if err != nil || w == nil {
+		return v, err
+	}
+	if w.Type != v.Type || !equalShape(w.Shape, v.Shape) || dataLen(w) != dataLen(v) {
+		return nil, fmt.Errorf("replacing %s: %v %v, want %v %v", onnxio.Quote(output), w.Type, w.Shape, v.Type, v.Shape)
+	}
+	return w, nil
+}
+
+// new allocates a zero value, within the limits on elements and bytes.
+func (r *run) new(t onnxio.DataType, shape ...int) (*onnxio.Array, error) {
+	if !t.HasArray() {
+		return nil, &onnxio.UnsupportedError{Text: "element type " + t.String()}
+	}
+	n, ok := onnxio.CheckedLen(shape)
+	if !ok || n > maxValueElements {
+		return nil, fmt.Errorf("a value of shape %v has too many elements", shape)
+	}
+	if err := checkSpread(shape); err != nil {
+		return nil, err
+	}
+	if b := int64(n) * elementBytes(t); b > r.limit-r.live {
+		return nil, fmt.Errorf("a value of shape %v needs %d bytes beside %d in use, limit %d", shape, b, r.live, r.limit)
+	}
+	return onnxio.NewArray(t, shape...), nil
+}

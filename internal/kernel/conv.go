@@ -1,0 +1,219 @@
+package kernel
+
+// Window describes a window that slides over up to three spatial dimensions: convolution and pooling. Unused
+// leading dimensions have size 1, stride 1, dilation 1 and no padding. Output position o and kernel position k
+// read input position o*Stride + k*Dilation - Pad; positions outside the input are padding.
+type Window struct {
+	In, Kernel, Out, Stride, Dilation, Pad [3]int
+}
+
+// InSize, KernelSize and OutSize return the number of positions.
+func (w *Window) InSize() int     { return w.In[0] * w.In[1] * w.In[2] }
+func (w *Window) KernelSize() int { return w.Kernel[0] * w.Kernel[1] * w.Kernel[2] }
+func (w *Window) OutSize() int    { return w.Out[0] * w.Out[1] * w.Out[2] }
+
+// span returns the output positions lo..hi-1 of dimension d for which kernel position k reads inside the input.
+func (w *Window) span(d, k int) (lo, hi int) {
+	off := k*w.Dilation[d] - w.Pad[d]
+	if off < 0 {
+		lo = (-off + w.Stride[d] - 1) / w.Stride[d]
+	}
+	if last := w.In[d] - 1 - off; last >= 0 {
+		hi = min(w.Out[d], last/w.Stride[d]+1)
+	}
+	return min(lo, hi), hi
+}
+
+// pointwise reports whether the window reads each position of the input once, in order.
+func (w *Window) pointwise() bool {
+	return w.KernelSize() == 1 && w.In == w.Out && w.Stride == [3]int{1, 1, 1} && w.Pad == [3]int{}
+}
+
+// Conv computes the cross-correlation of x [batch, inC, in] with weights [outC, inC/group, kernel] into
+// dst [batch, outC, out], plus bias [outC] where it is not nil (ONNX operator Conv). An element is the bias plus the
+// sum over input channel, then kernel position in row-major order, blocked as in Gemm; padding counts as zero.
+func Conv(dst, x, weights, bias []float32, batch, inC, outC, group int, w *Window, threads int) {
+	in, out := w.InSize(), w.OutSize()
+	for i := range batch * outC {
+		fill(dst[i*out:(i+1)*out], bias, i%outC)
+	}
+	if inC == group {
+		depthwise(dst, x, weights, batch, inC, outC, w, threads)
+		return
+	}
+	cg, og := inC/group, outC/group
+	k := cg * w.KernelSize()
+	for i := range batch * group {
+		g := i % group
+		src := x[i*cg*in : (i+1)*cg*in]
+		a := RowMajor(weights[g*og*k:(g+1)*og*k], k)
+		d := dst[i*og*out : (i+1)*og*out]
+		if w.pointwise() {
+			Gemm(d, out, og, out, k, a, RowMajor(src, out), threads)
+			continue
+		}
+		gemmRows(d, out, og, out, k, a, func(line []float32, p, j int) { w.im2col(line, src, p, j) }, threads)
+	}
+}
+
+func fill(dst, bias []float32, c int) {
+	if bias == nil {
+		clear(dst)
+		return
+	}
+	for i := range dst {
+		dst[i] = bias[c]
+	}
+}
+
+// im2col fills line with row p of the im2col matrix, from output position j on. Row p is one channel and kernel
+// position; column j is one output position; both are counted in row-major order.
+func (w *Window) im2col(line, src []float32, p, j int) {
+	size := w.KernelSize()
+	plane := src[p/size*w.InSize():]
+	p %= size
+	kw, kh, kd := p%w.Kernel[2], p/w.Kernel[2]%w.Kernel[1], p/(w.Kernel[2]*w.Kernel[1])
+	lo, hi := w.span(2, kw)
+	off := kw*w.Dilation[2] - w.Pad[2]
+	for len(line) > 0 {
+		ow, oh, od := j%w.Out[2], j/w.Out[2]%w.Out[1], j/(w.Out[2]*w.Out[1])
+		n := min(len(line), w.Out[2]-ow)
+		id := od*w.Stride[0] + kd*w.Dilation[0] - w.Pad[0]
+		ih := oh*w.Stride[1] + kh*w.Dilation[1] - w.Pad[1]
+		if id < 0 || id >= w.In[0] || ih < 0 || ih >= w.In[1] {
+			clear(line[:n])
+		} else {
+			row := plane[(id*w.In[1]+ih)*w.In[2]:][:w.In[2]]
+			gatherRow(line[:n], row, ow, lo, hi, off, w.Stride[2])
+		}
+		line, j = line[n:], j+n
+	}
+}
+
+// gatherRow fills dst[i] with row[(o0+i)*stride + off] for output positions lo <= o0+i < hi and zero elsewhere.
+func gatherRow(dst, row []float32, o0, lo, hi, off, stride int) {
+	a := min(max(lo-o0, 0), len(dst))
+	b := min(max(hi-o0, a), len(dst))
+	clear(dst[:a])
+	clear(dst[b:])
+	if a == b {
+		return
+	}
+	if stride == 1 {
+		copy(dst[a:b], row[o0+a+off:])
+		return
+	}
+	for i := a; i < b; i++ {
+		dst[i] = row[(o0+i)*stride+off]
+	}
+}
+
+// depthwise adds, for every output channel, the correlation of its one input channel with its kernel.
+func depthwise(dst, x, weights []float32, batch, inC, outC int, w *Window, threads int) {
+	in, out, size := w.InSize(), w.OutSize(), w.KernelSize()
+	threads = threadsFor(threads, batch*outC*out*size)
+	Parallel(threads, batch*outC, func(i int) {
+		n, c := i/outC, i%outC
+		ch := n*inC + c/(outC/inC)
+		correlate(w, dst[i*out:(i+1)*out], x[ch*in:(ch+1)*in], weights[c*size:(c+1)*size])
+	})
+}
+
+// correlate adds the correlation of one plane with one kernel to dst, a kernel position at a time.
+func correlate[T float32 | int64](w *Window, dst, src, kernel []T) {
+	for k, v := range kernel {
+		kw, kh, kd := k%w.Kernel[2], k/w.Kernel[2]%w.Kernel[1], k/(w.Kernel[2]*w.Kernel[1])
+		d0, d1 := w.span(0, kd)
+		h0, h1 := w.span(1, kh)
+		w0, w1 := w.span(2, kw)
+		if w0 == w1 {
+			continue
+		}
+		for od := d0; od < d1; od++ {
+			id := od*w.Stride[0] + kd*w.Dilation[0] - w.Pad[0]
+			for oh := h0; oh < h1; oh++ {
+				ih := oh*w.Stride[1] + kh*w.Dilation[1] - w.Pad[1]
+				iw := w0*w.Stride[2] + kw*w.Dilation[2] - w.Pad[2]
+				row := src[(id*w.In[1]+ih)*w.In[2]+iw:]
+				axpyStrided(dst[(od*w.Out[1]+oh)*w.Out[2]:][w0:w1], v, row, w.Stride[2])
+			}
+		}
+	}
+}
+
+// axpyStrided adds v*src[i*stride] to dst[i].
+func axpyStrided[T float32 | int64](dst []T, v T, src []T, stride int) {
+	if stride == 1 {
+		src = src[:len(dst)]
+		for i := range dst {
+			dst[i] += v * src[i]
+		}
+		return
+	}
+	for i := range dst {
+		dst[i] += v * src[i*stride]
+	}
+}
+
+// ConvTranspose computes the transposed convolution (the gradient of Conv with respect to its input) of
+// x [batch, inC, Out] with weights [inC, outC/group, kernel] into dst [batch, outC, In], plus bias [outC] where it
+// is not nil. w is the window of the convolution that is transposed: its Out is this operator's input.
+func ConvTranspose(dst, x, weights, bias []float32, batch, inC, outC, group int, w *Window, threads int) {
+	in, out, size := w.InSize(), w.OutSize(), w.KernelSize()
+	cg, og := inC/group, outC/group
+	buf := borrow(og * size * out)
+	defer scratch.Put(buf)
+	cols := *buf
+	for i := range batch * group {
+		g := i % group
+		clear(cols)
+		a := RowMajor(weights[g*cg*og*size:(g+1)*cg*og*size], og*size).T()
+		Gemm(cols, out, og*size, out, cg, a, RowMajor(x[i*cg*out:(i+1)*cg*out], out), threads)
+		Parallel(threadsFor(threads, og*size*out), og, func(c int) {
+			plane := dst[(i*og+c)*in : (i*og+c+1)*in]
+			fill(plane, bias, g*og+c)
+			w.col2im(plane, cols[c*size*out:(c+1)*size*out])
+		})
+	}
+}
+
+// col2im adds to the plane dst [In] what each kernel position of cols [kernel, Out] gives to it.
+func (w *Window) col2im(dst, cols []float32) {
+	out := w.OutSize()
+	for k := range w.KernelSize() {
+		kw, kh, kd := k%w.Kernel[2], k/w.Kernel[2]%w.Kernel[1], k/(w.Kernel[2]*w.Kernel[1])
+		d0, d1 := w.span(0, kd)
+		h0, h1 := w.span(1, kh)
+		w0, w1 := w.span(2, kw)
+		for od := d0; od < d1; od++ {
+			id := od*w.Stride[0] + kd*w.Dilation[0] - w.Pad[0]
+			for oh := h0; oh < h1; oh++ {
+				ih := oh*w.Stride[1] + kh*w.Dilation[1] - w.Pad[1]
+				row := dst[(id*w.In[1]+ih)*w.In[2]:][:w.In[2]]
+				src := cols[k*out+(od*w.Out[1]+oh)*w.Out[2]:]
+				for ow := w0; ow < w1; ow++ {
+					row[ow*w.Stride[2]+kw*w.Dilation[2]-w.Pad[2]] += src[ow]
+				}
+			}
+		}
+	}
+}
+
+// ConvIntegers is Conv for integers, exact as long as the sums fit int64: shapes and bias as there.
+func ConvIntegers(dst, x, weights, bias []int64, batch, inC, outC, group int, w *Window, threads int) {
+	in, out, size := w.InSize(), w.OutSize(), w.KernelSize()
+	cg, og := inC/group, outC/group
+	Parallel(threadsFor(threads, batch*outC*out*size*cg), batch*outC, func(i int) {
+		plane := dst[i*out : (i+1)*out]
+		n, c := i/outC, i%outC
+		if bias != nil {
+			for j := range plane {
+				plane[j] = bias[c]
+			}
+		}
+		for k := range cg {
+			ch := n*inC + c/og*cg + k
+			correlate(w, plane, x[ch*in:(ch+1)*in], weights[(c*cg+k)*size:][:size])
+		}
+	})
+}

@@ -1,0 +1,63 @@
+package kernel
+
+// Strided writes to dst, in row-major order, the elements of a view of src: the element at index i of shape is
+// src[offset + sum of i[d]*strides[d]]. Strides may be zero (broadcasting) or negative (reversal); transposes,
+// slices and expansions are views. dst holds the product of shape elements and does not overlap src.
+func Strided[T any](dst, src []T, shape, strides []int, offset int) {
+	if len(dst) == 0 {
+		return
+	}
+	dims, steps := merged(shape, strides)
+	if len(dims) == 0 {
+		dst[0] = src[offset]
+		return
+	}
+	last := len(dims) - 1
+	index := make([]int, len(dims))
+	n, step := dims[last], steps[last]
+	for o := 0; o < len(dst); o += n {
+		stridedRow(dst[o:o+n], src, offset, step)
+		for d := last - 1; d >= 0; d-- {
+			index[d]++
+			offset += steps[d]
+			if index[d] < dims[d] {
+				break
+			}
+			offset -= dims[d] * steps[d]
+			index[d] = 0
+		}
+	}
+}
+
+func stridedRow[T any](dst, src []T, at, step int) {
+	switch step {
+	case 1:
+		copy(dst, src[at:])
+	case 0:
+		v := src[at]
+		for i := range dst {
+			dst[i] = v
+		}
+	default:
+		for i := range dst {
+			dst[i] = src[at]
+			at += step
+		}
+	}
+}
+
+// merged drops dimensions of size 1 and joins neighbours that one stride walks through.
+func merged(shape, strides []int) (dims, steps []int) {
+	for i, d := range shape {
+		if d == 1 {
+			continue
+		}
+		if k := len(dims) - 1; k >= 0 && steps[k] == d*strides[i] {
+			dims[k] *= d
+			steps[k] = strides[i]
+			continue
+		}
+		dims, steps = append(dims, d), append(steps, strides[i])
+	}
+	return dims, steps
+}
