@@ -1,6 +1,10 @@
 package onnxio
 
-import "fmt"
+import (
+	"fmt"
+	"reflect"
+	"slices"
+)
 
 // Array is a dense tensor in memory, row-major: what flows between operators, samples and results.
 //
@@ -157,4 +161,38 @@ func widen[T int8 | int16 | int32 | uint8 | uint16 | uint32 | uint64](s []T) []i
 // Reshaped returns an array with the same elements, shared, and another shape of the same length.
 func (a *Array) Reshaped(shape ...int) *Array {
 	return &Array{Type: a.Type, Shape: append([]int{}, shape...), Data: a.Data}
+}
+
+// Concat joins arrays of one type and rank along their first axis; arrays of rank 0 become one of rank 1. The other
+// dimensions must agree.
+func Concat(list []*Array) (*Array, error) {
+	first := list[0]
+	rows := 0
+	for i, a := range list {
+		if a.Type != first.Type || len(a.Shape) != len(first.Shape) || !sameTail(a.Shape, first.Shape) {
+			return nil, fmt.Errorf("joining arrays: %v %v at place %d, the first is %v %v", a.Type, a.Shape, i, first.Type, first.Shape)
+		}
+		rows += leading(a.Shape)
+	}
+	shape := []int{rows}
+	if len(first.Shape) > 1 {
+		shape = append(shape, first.Shape[1:]...)
+	}
+	out := NewArray(first.Type, shape...)
+	to := reflect.ValueOf(out.Data)
+	for _, a := range list {
+		to = to.Slice(reflect.Copy(to, reflect.ValueOf(a.Data)), to.Len())
+	}
+	return out, nil
+}
+
+func sameTail(a, b []int) bool {
+	return len(a) == 0 || slices.Equal(a[1:], b[1:])
+}
+
+func leading(shape []int) int {
+	if len(shape) == 0 {
+		return 1
+	}
+	return shape[0]
 }

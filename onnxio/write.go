@@ -31,6 +31,13 @@ func (m *Model) Bytes() []byte {
 	return buf.Bytes()
 }
 
+// Bytes returns the tensor as a serialized TensorProto, which ParseTensor reads.
+func (t *Tensor) Bytes() []byte {
+	e := &encoder{}
+	e.root(t)
+	return bytes.Join(e.finish(), nil)
+}
+
 // Size returns how many bytes WriteTo writes.
 func (m *Model) Size() int64 {
 	e := &encoder{}

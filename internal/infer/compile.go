@@ -105,8 +105,8 @@ func (c *compiler) graph(g *onnxio.Graph, outer *scope) (*graph, error) {
 		}
 		s.g.inputs = append(s.g.inputs, slot)
 	}
-	for i, n := range g.Nodes {
-		if err := c.node(i, n, s); err != nil {
+	for _, i := range ordered(g) {
+		if err := c.node(i, g.Nodes[i], s); err != nil {
 			return nil, err
 		}
 	}

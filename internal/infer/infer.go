@@ -122,6 +122,9 @@ func (p *Program) unknownFeed(feeds map[string]*onnxio.Array) error {
 	return fmt.Errorf("feeding input %s: the model has no such input to feed", onnxio.Quote(first))
 }
 
+// unnamed is what some exporters write for every dimension that they don't know: it is no symbol.
+const unnamed = "?"
+
 // checkFeed compares an array with the declared type of an input; symbols remembers symbolic dimensions.
 func checkFeed(a *onnxio.Array, t *onnxio.TensorType, symbols map[string]int) error {
 	if n, ok := onnxio.CheckedLen(a.Shape); !ok || dataLen(a) != n {
@@ -141,7 +144,7 @@ func checkFeed(a *onnxio.Array, t *onnxio.TensorType, symbols map[string]int) er
 		switch d := t.Shape[i]; {
 		case d.Known:
 			fits = int64(a.Shape[i]) == d.Value
-		case d.Param != "":
+		case d.Param != "" && d.Param != unnamed:
 			if n, ok := symbols[d.Param]; ok && n != a.Shape[i] {
 				return fmt.Errorf("shape %v, want %s with %s = %d", a.Shape, dimString(t.Shape), d.Param, n)
 			}

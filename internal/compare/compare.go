@@ -1,0 +1,271 @@
+// Package compare runs two models side by side on the same samples and measures how far their outputs are apart.
+//
+// Samples are spread over goroutines and their figures are added up in the order of the samples, so that a result
+// does not depend on the number of threads. A data set that carries state from one step to the next is run in order,
+// each model with its own state.
+package compare
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"bq/internal/dataset"
+	"bq/internal/drift"
+	"bq/internal/infer"
+	"bq/internal/parallel"
+	"bq/onnxio"
+)
+
+// Figures are the drift of one output. Worst gives samples by their index in the data set.
+type Figures struct {
+	drift.Figures
+	Name       string
+	Axis       int      // of the classes, as Output has it
+	WorstNames []string // the names of the samples of Worst
+}
+
+// Pair is a reference model A and a model B that is compared with it.
+type Pair struct {
+	A, B    *infer.Program
+	Outputs []Output
+}
+
+// outcome is what both models made of one sample.
+type outcome struct {
+	sample *dataset.Sample
+	a, b   map[string]*onnxio.Array
+}
+
+// Run feeds the given samples of set, nil for all, to both models and returns the drift of each output, in the order
+// of p.Outputs. Labels of a sample belong to the first class output that has as many rows. progress, where not nil,
+// is told after each sample, one call at a time.
+func (p *Pair) Run(ctx context.Context, set *dataset.Set, samples []int, threads int, progress func(done, total int)) ([]Figures, error) {
+	if samples == nil {
+		samples = all(set)
+	}
+	meters := make([]*drift.Meter, len(p.Outputs))
+	for i, o := range p.Outputs {
+		meters[i] = drift.NewMeter(o.Kind)
+	}
+	names := map[int]string{}
+	err := p.each(ctx, set, samples, threads, func(k int, o outcome) error {
+		names[samples[k]] = o.sample.Name
+		if progress != nil {
+			progress(k+1, len(samples))
+		}
+		return p.measure(meters, samples[k], o)
+	})
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Figures, len(meters))
+	for i, m := range meters {
+		list[i] = Figures{Figures: m.Figures(), Name: p.Outputs[i].Name, Axis: p.Outputs[i].Axis}
+		for _, w := range list[i].Worst {
+			list[i].WorstNames = append(list[i].WorstNames, names[w.Sample])
+		}
+	}
+	return list, nil
+}
+
+func all(set *dataset.Set) []int {
+	list := make([]int, set.Len())
+	for i := range list {
+		list[i] = i
+	}
+	return list
+}
+
+// each calls f with what both models make of each sample, in the order of samples.
+func (p *Pair) each(ctx context.Context, set *dataset.Set, samples []int, threads int, f func(k int, o outcome) error) error {
+	if len(set.Carry()) > 0 {
+		return p.carried(ctx, set, samples, f)
+	}
+	return parallel.InOrder(ctx, threads, len(samples), func(k int) (outcome, error) {
+		s, err := set.Sample(samples[k])
+		if err != nil {
+			return outcome{}, err
+		}
+		return p.both(&s, s.Feeds, s.Feeds)
+	}, f)
+}
+
+func (p *Pair) both(s *dataset.Sample, feedsA, feedsB map[string]*onnxio.Array) (outcome, error) {
+	a, err := p.A.Run(feedsA, nil)
+	if err != nil {
+		return outcome{}, fmt.Errorf("running the reference on %s: %w", s.Name, err)
+	}
+	b, err := p.B.Run(feedsB, nil)
+	if err != nil {
+		return outcome{}, fmt.Errorf("running the model on %s: %w", s.Name, err)
+	}
+	return outcome{s, a, b}, nil
+}
+
+// carried runs every sample of the set in order, as the state of one is the input of the next, and hands on those
+// that were asked for.
+func (p *Pair) carried(ctx context.Context, set *dataset.Set, samples []int, f func(k int, o outcome) error) error {
+	var a, b state
+	for i := range set.Len() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		s, err := set.Sample(i)
+		if err != nil {
+			return err
+		}
+		o, err := p.both(&s, a.feeds(&s, set.Carry()), b.feeds(&s, set.Carry()))
+		if err != nil {
+			return err
+		}
+		a, b = o.a, o.b
+		if k := slices.Index(samples, i); k >= 0 {
+			if err := f(k, o); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// state is what a model gave out at the step before, by output name.
+type state map[string]*onnxio.Array
+
+// feeds returns the sample's feeds with the inputs that carry names taken from the step before.
+func (st state) feeds(s *dataset.Sample, carry map[string]string) map[string]*onnxio.Array {
+	if s.Reset || st == nil {
+		return s.Feeds
+	}
+	feeds := make(map[string]*onnxio.Array, len(s.Feeds))
+	for name, v := range s.Feeds {
+		feeds[name] = v
+	}
+	for output, input := range carry {
+		if v := st[output]; v != nil {
+			feeds[input] = v
+		}
+	}
+	return feeds
+}
+
+// Feeds returns what p is fed with on the given samples: the samples' own arrays, and where the set carries state,
+// the state that p itself gives.
+func Feeds(ctx context.Context, p *infer.Program, set *dataset.Set, samples []int) ([]map[string]*onnxio.Array, error) {
+	list := make([]map[string]*onnxio.Array, len(samples))
+	var st state
+	for i := range set.Len() {
+		k := slices.Index(samples, i)
+		if k < 0 && len(set.Carry()) == 0 {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		s, err := set.Sample(i)
+		if err != nil {
+			return nil, err
+		}
+		feeds := s.Feeds
+		if len(set.Carry()) > 0 {
+			feeds = st.feeds(&s, set.Carry())
+			if st, err = p.Run(feeds, nil); err != nil {
+				return nil, fmt.Errorf("running the model on %s: %w", s.Name, err)
+			}
+		}
+		if k >= 0 {
+			list[k] = feeds
+		}
+	}
+	return list, nil
+}
+
+// Execute runs one model on the given samples of set, nil for all, and calls f with each sample and the model's
+// outputs, in order.
+func Execute(ctx context.Context, p *infer.Program, set *dataset.Set, samples []int, threads int, f func(k int, s *dataset.Sample, outputs map[string]*onnxio.Array) error) error {
+	if samples == nil {
+		samples = all(set)
+	}
+	type ran struct {
+		s       dataset.Sample
+		outputs map[string]*onnxio.Array
+	}
+	run := func(s dataset.Sample, feeds map[string]*onnxio.Array) (ran, error) {
+		out, err := p.Run(feeds, nil)
+		if err != nil {
+			err = fmt.Errorf("running the model on %s: %w", s.Name, err)
+		}
+		return ran{s, out}, err
+	}
+	if len(set.Carry()) == 0 {
+		return parallel.InOrder(ctx, threads, len(samples), func(k int) (ran, error) {
+			s, err := set.Sample(samples[k])
+			if err != nil {
+				return ran{}, err
+			}
+			return run(s, s.Feeds)
+		}, func(k int, r ran) error { return f(k, &r.s, r.outputs) })
+	}
+	var st state
+	for i := range set.Len() {
+		s, err := set.Sample(i)
+		if err = errors.Join(err, ctx.Err()); err != nil {
+			return err
+		}
+		r, err := run(s, st.feeds(&s, set.Carry()))
+		if err != nil {
+			return err
+		}
+		st = r.outputs
+		if k := slices.Index(samples, i); k >= 0 {
+			if err := f(k, &r.s, r.outputs); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// measure adds one sample's outputs to the meters.
+func (p *Pair) measure(meters []*drift.Meter, index int, o outcome) error {
+	labels := o.sample.Labels
+	for i, out := range p.Outputs {
+		a, b := o.a[out.Name], o.b[out.Name]
+		if a == nil || b == nil {
+			return fmt.Errorf("comparing output %s: one of the models does not have it", onnxio.Quote(out.Name))
+		}
+		if !slices.Equal(a.Shape, b.Shape) {
+			return fmt.Errorf("comparing output %s: shape %v against %v", onnxio.Quote(out.Name), a.Shape, b.Shape)
+		}
+		outer, classes, inner := out.Rows(a.Shape)
+		var mine []int64
+		if out.Kind.Classes() && labels != nil && len(labels) == outer*inner {
+			mine, labels = labels, nil
+		}
+		if err := meters[i].Add(index, Numbers(a), Numbers(b), outer, classes, inner, mine); err != nil {
+			return fmt.Errorf("comparing output %s: %w", onnxio.Quote(out.Name), err)
+		}
+	}
+	return nil
+}
+
+// Numbers returns the elements of any numeric array as float32.
+func Numbers(a *onnxio.Array) []float32 {
+	switch d := a.Data.(type) {
+	case []float32:
+		return d
+	case []float64:
+		out := make([]float32, len(d))
+		for i, v := range d {
+			out[i] = float32(v)
+		}
+		return out
+	}
+	ints := a.Ints()
+	out := make([]float32, len(ints))
+	for i, v := range ints {
+		out[i] = float32(v)
+	}
+	return out
+}
