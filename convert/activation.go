@@ -1,0 +1,197 @@
+package convert
+
+import (
+	"math"
+	"slices"
+
+	"bq/balance"
+	"bq/onnxio"
+)
+
+// Activation is a value that is rounded to codes on its way into the operators of quantized weights:
+//
+//	x -> (clamp(round(x/Scale) + Zero, 0, 2^Bits-1) - Zero) * Scale
+type Activation struct {
+	Name  string  `json:"name"`
+	Bits  int     `json:"bits"`
+	Low   float32 `json:"low"`  // the range that calibration chose
+	High  float32 `json:"high"` //
+	Scale float32 `json:"scale"`
+	Zero  uint8   `json:"zero"`
+}
+
+// newActivation codes the range [low, high] in the given bits.
+func newActivation(name string, low, high float32, bits int) Activation {
+	scale, zero := balance.ActivationParams(low, high, bits)
+	return Activation{Name: name, Bits: bits, Low: low, High: high, Scale: scale, Zero: zero}
+}
+
+// percentileFrom is the number of bits from which a percentile range is taken; below it the range of least squared
+// error. percentile is the share of values inside. Both are recipe.md B1's.
+const (
+	percentileFrom = 7
+	percentile     = 0.99999
+)
+
+// activationRange chooses the range of a value from the histogram of its elements.
+func activationRange(h *balance.Histogram, bits int) (low, high float32) {
+	if bits >= percentileFrom {
+		return h.PercentileRange(percentile)
+	}
+	return h.MSERange(bits)
+}
+
+// round returns v rounded as a says: what fakeQuantize's nodes compute from operator set 10 on.
+func (a Activation) round(v *onnxio.Array) *onnxio.Array {
+	out := onnxio.NewArray(v.Type, v.Shape...)
+	y, zero, top := out.F32(), float32(a.Zero), float32(int(1)<<a.Bits-1)
+	for i, x := range v.F32() {
+		code := float32(math.RoundToEven(float64(x/a.Scale))) + zero
+		y[i] = onnxio.Round(v.Type, (min(max(code, 0), top)-zero)*a.Scale)
+	}
+	return out
+}
+
+// dataUse is the input through which activations reach a node of quantized weights.
+type dataUse struct {
+	node  *onnxio.Node
+	input int
+	typ   onnxio.DataType // the element type of the weight, and so of the activation
+}
+
+// dataUses lists, in graph order, where activations of the main graph meet the weights that quantized accepts.
+// Activations inside subgraphs stay float.
+func dataUses(m *onnxio.Model, list []*site, quantized func(*site) bool) []dataUse {
+	of := map[*onnxio.Node]dataUse{}
+	for _, s := range list {
+		if s.Graph != m.Graph || !quantized(s) {
+			continue
+		}
+		for _, u := range s.uses {
+			if i := dataInput(u); i >= 0 && u.node.Input(i) != "" {
+				of[u.node] = dataUse{u.node, i, s.Tensor.Type}
+			}
+		}
+	}
+	var uses []dataUse
+	for _, n := range m.Graph.Nodes {
+		if d, ok := of[n]; ok {
+			uses = append(uses, d)
+		}
+	}
+	return uses
+}
+
+// dataInput returns the input of u's node that the weight at u meets, -1 where it is no activation.
+func dataInput(u use) int {
+	switch u.node.OpType {
+	case "Conv", "ConvTranspose", "GRU", "LSTM", "RNN":
+		return 0
+	case "Gemm", "MatMul":
+		return 1 - u.input
+	}
+	return -1
+}
+
+// insert puts what build makes between the named value and its data uses, and reports whether it has any. build
+// returns the name of the value that takes its place there.
+func insert(m *onnxio.Model, uses []dataUse, names map[string]bool, value string, build func(b *graphBuilder, typ onnxio.DataType) string) bool {
+	reads := func(d dataUse) bool { return d.node.Inputs[d.input] == value }
+	i := slices.IndexFunc(uses, reads)
+	if i < 0 {
+		return false
+	}
+	b := &graphBuilder{names: names, constants: m.IRVersion < firstIRWithoutInputs, graph: m.Graph}
+	out := build(b, uses[i].typ)
+	for _, d := range uses {
+		if reads(d) {
+			d.node.Inputs[d.input] = out
+		}
+	}
+	at := 0
+	if p := producer(m.Graph, value); p != nil {
+		at = slices.Index(m.Graph.Nodes, p) + 1
+	}
+	m.Graph.Nodes = slices.Insert(m.Graph.Nodes, at, b.nodes...)
+	return true
+}
+
+// producer returns the node of g that gives value, nil for inputs and initializers.
+func producer(g *onnxio.Graph, value string) *onnxio.Node {
+	for _, n := range g.Nodes {
+		if slices.Contains(n.Outputs, value) {
+			return n
+		}
+	}
+	return nil
+}
+
+// opsetClipInputs is the operator set from which Clip takes its bounds as inputs (ONNX, Changelog.md).
+const opsetClipInputs = 11
+
+// fakeQuantize builds nodes that round value as a says, in operators of the model's operator set.
+func fakeQuantize(b *graphBuilder, m *onnxio.Model, a Activation, value string, typ onnxio.DataType) string {
+	x, base := value, a.Name+"/act"
+	if typ != onnxio.Float {
+		x = b.node("Cast", base+"/float", []string{x}, intAttr("to", int64(onnxio.Float)))
+	}
+	if m.Opset(onnxio.DefaultDomain) >= opsetDequantize {
+		x = b.quantizeLinear(m, a, x, base)
+	} else {
+		x = b.roundByFloor(m, a, x, base)
+	}
+	if typ != onnxio.Float {
+		x = b.node("Cast", base+"/cast", []string{x}, intAttr("to", int64(typ)))
+	}
+	return x
+}
+
+// quantizeLinear: DequantizeLinear(QuantizeLinear(x)), behind a Clip where fewer than 8 bits leave codes unused.
+func (b *graphBuilder) quantizeLinear(m *onnxio.Model, a Activation, x, base string) string {
+	if a.Bits < 8 {
+		low := float32(-int(a.Zero)) * a.Scale
+		high := float32(int(1)<<a.Bits-1-int(a.Zero)) * a.Scale
+		x = b.clip(m, x, base, low, high)
+	}
+	scale := b.constant(base+"/scale", onnxio.Floats([]float32{a.Scale}))
+	zero := b.constant(base+"/zero", &onnxio.Array{Type: onnxio.Uint8, Shape: []int{}, Data: []uint8{a.Zero}})
+	codes := b.node("QuantizeLinear", base+"/codes", []string{x, scale, zero})
+	return b.node("DequantizeLinear", base+"/value", []string{codes, scale, zero})
+}
+
+// roundByFloor does the same before operator set 10, which brought QuantizeLinear: floor(x/scale + zero + 1/2), so
+// that ties go up instead of to even.
+func (b *graphBuilder) roundByFloor(m *onnxio.Model, a Activation, x, base string) string {
+	scale := b.constant(base+"/scale", onnxio.Floats([]float32{a.Scale}))
+	shift := b.constant(base+"/shift", onnxio.Floats([]float32{float32(a.Zero) + 0.5}))
+	zero := b.constant(base+"/zero", onnxio.Floats([]float32{float32(a.Zero)}))
+	x = b.node("Div", base+"/steps", []string{x, scale})
+	x = b.node("Add", base+"/shifted", []string{x, shift})
+	x = b.clip(m, x, base, 0, float32(int(1)<<a.Bits-1)+0.5)
+	x = b.node("Floor", base+"/codes", []string{x})
+	x = b.node("Sub", base+"/centred", []string{x, zero})
+	return b.node("Mul", base+"/value", []string{x, scale})
+}
+
+func (b *graphBuilder) clip(m *onnxio.Model, x, base string, low, high float32) string {
+	if m.Opset(onnxio.DefaultDomain) < opsetClipInputs {
+		return b.node("Clip", base+"/clip", []string{x}, floatAttr("max", high), floatAttr("min", low))
+	}
+	lo := b.constant(base+"/low", onnxio.Floats([]float32{low}))
+	hi := b.constant(base+"/high", onnxio.Floats([]float32{high}))
+	return b.node("Clip", base+"/clip", []string{x, lo, hi})
+}
+
+// insertActivations makes m round the given values on their way into the data uses.
+func insertActivations(m *onnxio.Model, uses []dataUse, list []Activation) error {
+	names := valueNames(m)
+	for _, a := range list {
+		found := insert(m, uses, names, a.Name, func(b *graphBuilder, typ onnxio.DataType) string {
+			return fakeQuantize(b, m, a, a.Name, typ)
+		})
+		if !found {
+			return &onnxio.FormatError{Where: "activation " + onnxio.Quote(a.Name), Text: "no weighted node reads a value of that name"}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,109 @@
+package convert
+
+import (
+	"fmt"
+	"math"
+
+	"bq/balance"
+	"bq/onnxio"
+	"bq/packing"
+)
+
+// Contents is what a container holds, without any tensor's values.
+type Contents struct {
+	About   *About
+	Model   *onnxio.Model // the graph; its stored tensors have no data
+	Tensors []Coverage    // every constant float tensor; SQNR is NaN, as the float values are not there
+}
+
+// ReadContents reads graph, metadata and index of a container.
+func ReadContents(f *packing.File) (*Contents, error) {
+	about, err := ReadAbout(f)
+	if err != nil {
+		return nil, err
+	}
+	graph, err := f.Graph()
+	if err != nil {
+		return nil, err
+	}
+	m, err := onnxio.Parse(graph)
+	if err != nil {
+		return nil, fmt.Errorf("reading the container's graph: %w", err)
+	}
+	list, err := sites(m)
+	if err != nil {
+		return nil, err
+	}
+	c := &Contents{About: about, Model: m}
+	for _, s := range list {
+		v, err := s.stored(f)
+		if err != nil {
+			return nil, err
+		}
+		c.Tensors = append(c.Tensors, v)
+	}
+	return c, nil
+}
+
+// stored describes a site by its entry in the container.
+func (s *site) stored(f *packing.File) (Coverage, error) {
+	v, err := s.describe()
+	if err != nil {
+		return v, err
+	}
+	i, ok := f.Lookup(s.name)
+	if !ok {
+		_, v.Reason, err = s.classify(&Options{})
+		if v.Reason == "" {
+			err = &onnxio.FormatError{Where: "tensor " + onnxio.Quote(s.name), Text: "in the graph, not in the container"}
+		}
+		return v, err
+	}
+	e := f.Entries()[i]
+	if !e.Quantized {
+		v.Reason, v.Bytes = Reason(e.Note), e.KeptBytes
+		return v, nil
+	}
+	l := balance.Layout{Outer: e.Layout.Outer, Channels: e.Layout.Channels, Inner: e.Layout.Inner, Block: e.Layout.Block}
+	v.Method, v.P, v.Bits, v.Group, v.Codec = e.Method, float64(e.P), e.Bits, groupName(l), codecName(e.Codec)
+	v.Bytes = e.CodesBytes + e.ScalesBytes
+	return v, nil
+}
+
+// codecName names the codec of a code stream as --codec does.
+func codecName(c packing.Codec) string {
+	if c == packing.CodecPacked {
+		return "none"
+	}
+	return fmt.Sprintf("codec %d", c)
+}
+
+// describe fills what the graph says of a site.
+func (s *site) describe() (Coverage, error) {
+	shape, err := s.Tensor.Shape()
+	if err != nil {
+		return Coverage{}, err
+	}
+	n := product(shape)
+	return Coverage{Name: s.name, Op: s.op(), Shape: shape, Elements: n, SQNR: math.NaN(),
+		Bytes: int64(n) * int64(s.Tensor.Type.Bits()) / 8}, nil
+}
+
+// ListTensors lists the constant float tensors of an ONNX model and, from the graph alone, the reasons for which
+// Convert would keep them; an empty reason means that it would quantize them.
+func ListTensors(m *onnxio.Model) ([]Coverage, error) {
+	list, err := sites(m)
+	if err != nil {
+		return nil, err
+	}
+	tensors := make([]Coverage, len(list))
+	for i, s := range list {
+		if tensors[i], err = s.describe(); err != nil {
+			return nil, err
+		}
+		if _, tensors[i].Reason, err = s.classify(&Options{}); err != nil {
+			return nil, err
+		}
+	}
+	return tensors, nil
+}

@@ -1,0 +1,361 @@
+// Package convert turns an ONNX model into a .bq container of quantized weights, and a container back into a model.
+//
+//	model -> sites (every constant float tensor and its readers) -> quantized or kept, with a reason
+//	      -> with data: bias correction and activation ranges, layer by layer on the quantized model
+//	      -> packing
+//	.bq   -> Restore: the graph again, weights as float32 or behind DequantizeLinear
+//
+// Nothing is silent: Result.Tensors lists every constant float tensor of the model, and what became of it. The
+// bytes depend on the model, the options and the samples alone; not on threads, clock or machine.
+package convert
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"bq/balance"
+	"bq/internal/compare"
+	"bq/internal/parallel"
+	"bq/onnxio"
+	"bq/packing"
+)
+
+// Result is what a conversion did.
+type Result struct {
+	Tensors     []Coverage        // every constant float tensor, in file order
+	Activations []Activation      // quantized activations, in the order of the graph
+	Corrected   int               // biases that bias correction changed or added
+	Calibration int               // samples that fitted biases and activation ranges
+	Drift       []compare.Figures // of each output on HeldOut samples; nil without data
+	HeldOut     int
+	Warnings    []string
+}
+
+// job is one site on its way into the container.
+type job struct {
+	*site
+	layout balance.Layout
+	reason Reason
+	bits   int
+	q      *quantized
+	data   []byte // kept: the raw values, where bias correction changed them
+}
+
+// Convert reads the model of src and writes a container to w. The model is not changed. Errors name the tensor or
+// node; after an error what was written to w is not a container.
+func Convert(ctx context.Context, src *onnxio.File, w io.Writer, o Options) (*Result, error) {
+	c := &converter{Options: o, ctx: ctx, src: src, out: &countingWriter{w: w}}
+	if err := c.plan(); err != nil {
+		return nil, err
+	}
+	var err error
+	if o.Samples == nil {
+		err = c.stream()
+	} else {
+		err = c.withData()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &c.result, nil
+}
+
+// stream quantizes and writes one site after the other, so that few are in memory at a time.
+func (c *converter) stream() error {
+	w, err := c.begin()
+	if err != nil {
+		return err
+	}
+	err = parallel.InOrder(c.ctx, c.Threads, len(c.jobs), func(i int) (*job, error) {
+		return c.jobs[i], c.jobs[i].quantize(c.method())
+	}, func(i int, j *job) error {
+		c.progress("quantizing", i+1, len(c.jobs))
+		return c.put(w, j)
+	})
+	if err != nil {
+		return err
+	}
+	return c.end(w)
+}
+
+// withData quantizes everything, fits biases and activations on the quantized model, and writes the result.
+func (c *converter) withData() error {
+	err := parallel.Each(c.ctx, c.Threads, len(c.jobs), func(i int) error { return c.jobs[i].quantize(c.method()) },
+		func(done int) { c.progress("quantizing", done, len(c.jobs)) })
+	if err != nil {
+		return err
+	}
+	if err := c.checkCoverage(); err != nil {
+		return err
+	}
+	if err := c.calibrate(); err != nil {
+		return err
+	}
+	w, err := c.begin()
+	if err != nil {
+		return err
+	}
+	for i, j := range c.jobs {
+		if err := errors.Join(c.ctx.Err(), c.put(w, j)); err != nil {
+			return err
+		}
+		c.progress("writing", i+1, len(c.jobs))
+	}
+	return c.end(w)
+}
+
+// converter carries one conversion from plan to file.
+type converter struct {
+	Options
+	ctx    context.Context
+	src    *onnxio.File
+	out    *countingWriter
+	jobs   []*job
+	added  []addedBias // by bias correction
+	result Result
+}
+
+// plan lists the sites and decides from the graph what becomes of each.
+func (c *converter) plan() error {
+	if err := checkSupport(c.src.Model); err != nil {
+		return err
+	}
+	list, err := sites(c.src.Model)
+	if err != nil {
+		return err
+	}
+	if err := c.checkPatterns(list); err != nil {
+		return err
+	}
+	for _, s := range list {
+		layout, reason, err := s.classify(&c.Options)
+		if err != nil {
+			return err
+		}
+		c.jobs = append(c.jobs, &job{site: s, layout: layout, reason: reason, bits: c.bitsFor(s)})
+	}
+	return nil
+}
+
+// NothingError says that a model has no tensor to quantize.
+type NothingError struct {
+	Already int            // tensors of integer codes that the model's operators dequantize already
+	Kept    map[Reason]int // float tensors by reason
+}
+
+func (e *NothingError) Error() string {
+	var kept []string
+	for _, r := range reasons {
+		if n := e.Kept[r]; n > 0 {
+			kept = append(kept, fmt.Sprintf("%s %d", r, n))
+		}
+	}
+	why := "no constant float tensor"
+	if len(kept) > 0 {
+		why = "every float tensor is kept (" + strings.Join(kept, ", ") + ")"
+	}
+	if e.Already > 0 {
+		return fmt.Sprintf("nothing to quantize: %d weights are quantized already, %s", e.Already, why)
+	}
+	return "nothing to quantize: " + why
+}
+
+// reasons lists the reasons in the order of summaries.
+var reasons = []Reason{Asked, Bias, Norm, Small, Op, Type, Nonfinite, Gain}
+
+// checkCoverage refuses a model without anything to quantize, and under Strict a tensor that nobody asked to keep.
+func (c *converter) checkCoverage() error {
+	count, kept := 0, map[Reason]int{}
+	for _, j := range c.jobs {
+		if j.q != nil {
+			count++
+			continue
+		}
+		kept[j.reason]++
+		if c.Strict && (j.reason == Op || j.reason == Type || j.reason == Nonfinite || j.reason == Gain) {
+			return fmt.Errorf("quantizing %s: kept (%s) under --strict", onnxio.Quote(j.name), j.reason)
+		}
+	}
+	if count == 0 {
+		return &NothingError{Already: quantizedAlready(c.src.Model), Kept: kept}
+	}
+	return nil
+}
+
+// codeReaders are operators whose constant integer inputs are quantized weights: what they are in the ONNX and
+// com.microsoft operator lists, by name and weight input.
+var codeReaders = map[string]int{
+	"ConvInteger": 1, "DequantizeLinear": 0, "DynamicQuantizeLSTM": 1, "DynamicQuantizeMatMul": 1,
+	"GatherBlockQuantized": 0, "MatMulInteger": 1, "MatMulIntegerToFloat": 1, "MatMulNBits": 1, "QAttention": 1,
+	"QGemm": 3, "QLinearConv": 3, "QLinearMatMul": 3,
+}
+
+// quantizedAlready counts the constant integer tensors that the model reads as quantized weights.
+func quantizedAlready(m *onnxio.Model) int {
+	codes := map[string]bool{}
+	for _, k := range m.Constants() {
+		if b := k.Tensor.Type.Bits(); b > 0 && b <= 8 && !k.Tensor.Type.IsFloat() {
+			codes[k.Name] = true
+		}
+	}
+	count := 0
+	m.EachGraph(func(g *onnxio.Graph, _ string) {
+		for _, n := range g.Nodes {
+			if i, ok := codeReaders[n.OpType]; ok && codes[n.Input(i)] {
+				count++
+			}
+		}
+	})
+	return count
+}
+
+// ErrLarger says that the container would be larger than the model.
+var ErrLarger = errors.New("the result is larger than the model")
+
+// begin starts the container with metadata and graph.
+func (c *converter) begin() (*packing.Writer, error) {
+	meta, err := c.about().meta()
+	if err != nil {
+		return nil, err
+	}
+	graph, err := c.graphBytes()
+	if err != nil {
+		return nil, err
+	}
+	w := packing.NewWriter(c.out, meta)
+	return w, w.Graph(graph)
+}
+
+// put writes a site's entry, lists what became of it, and lets go of its codes.
+func (c *converter) put(w *packing.Writer, j *job) error {
+	t, err := j.tensor()
+	if err != nil {
+		return err
+	}
+	if t != nil {
+		if err := w.Tensor(t); err != nil {
+			return err
+		}
+	}
+	v, err := j.coverage()
+	c.result.Tensors = append(c.result.Tensors, v)
+	j.q.release()
+	return err
+}
+
+// end writes the added biases and closes the container.
+func (c *converter) end(w *packing.Writer) error {
+	if err := c.checkCoverage(); err != nil {
+		return err
+	}
+	for _, a := range c.added {
+		if err := w.Tensor(a.tensor()); err != nil {
+			return err
+		}
+	}
+	if _, err := w.Close(); err != nil {
+		return err
+	}
+	if limit := int64(len(c.src.Bytes)) + c.externalBytes(); c.out.n > limit {
+		return fmt.Errorf("%w: %d bytes against %d", ErrLarger, c.out.n, limit)
+	}
+	return nil
+}
+
+// externalBytes returns the bytes of float tensors outside the model file.
+func (c *converter) externalBytes() int64 {
+	n := int64(0)
+	for _, j := range c.jobs {
+		if j.Tensor.IsExternal {
+			n += int64(len(j.Tensor.Raw))
+		}
+	}
+	return n
+}
+
+type countingWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countingWriter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// tensor returns the site's entry in the container, nil for a list attribute, which stays in the graph.
+func (j *job) tensor() (*packing.Tensor, error) {
+	if j.listForm() || j.Graph == nil {
+		return nil, nil
+	}
+	t := &packing.Tensor{Name: j.name, Type: int32(j.Tensor.Type), Shape: append([]int64{}, j.Tensor.Dims...)}
+	if j.q != nil {
+		t.Quant = j.q.packed()
+		return t, nil
+	}
+	t.Note, t.Data = string(j.reason), j.data
+	if t.Data == nil {
+		raw, err := j.Tensor.RawBytes()
+		if err != nil {
+			return nil, err
+		}
+		t.Data = append([]byte{}, raw...)
+	}
+	return t, nil
+}
+
+// graphBytes returns the model without the values of the tensors that have an entry in the container.
+func (c *converter) graphBytes() ([]byte, error) {
+	m, err := onnxio.Parse(c.src.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.addBiases(m); err != nil {
+		return nil, err
+	}
+	list, err := sites(m)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range list {
+		if !s.listForm() && s.Graph != nil {
+			s.Tensor.ClearData()
+		}
+	}
+	return m.Bytes(), nil
+}
+
+// coverage says what became of the site.
+func (j *job) coverage() (Coverage, error) {
+	v, err := j.describe()
+	v.Reason = j.reason
+	if j.q != nil {
+		v.Method, v.P = j.q.member()
+		v.Bits, v.Group, v.Codec = j.q.Bits, groupName(j.q.Layout), codecName(packing.CodecPacked)
+		v.Bytes, v.SQNR = int64(j.q.packed().StoredLen()), j.q.sqnr
+	}
+	return v, err
+}
+
+// about gathers what the container says of its making.
+func (c *converter) about() *About {
+	sum := c.src.SHA256()
+	a := &About{
+		MadeBy:      c.MadeBy,
+		Source:      Source{SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(c.src.Bytes))},
+		Activations: c.result.Activations,
+	}
+	if c.Samples == nil {
+		return a
+	}
+	a.Calibration = &Calibration{Samples: c.result.Calibration, HeldOut: c.result.HeldOut, Data: c.Samples.Info().SHA256}
+	for _, d := range c.result.Drift {
+		a.Calibration.Outputs = append(a.Calibration.Outputs, HeldOutDrift{Name: d.Name, Kind: d.Kind.String(), Drift: d.Drift()})
+	}
+	return a
+}

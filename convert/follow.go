@@ -1,0 +1,208 @@
+package convert
+
+import (
+	"slices"
+
+	"bq/balance"
+	"bq/onnxio"
+)
+
+// Weights often reach their operator behind a Reshape or a Transpose. A use is followed through nodes that only move
+// a constant's elements to the nodes that compute with them; a layout found there is led back to the stored order.
+
+// move is one node that a constant passes on its way to a use, with the shapes it has before and after.
+type move struct {
+	node          *onnxio.Node
+	before, after []int
+	perm          []int // of Transpose; nil where the elements keep their row-major order
+}
+
+// maxMoves bounds how many nodes a constant is followed through.
+const maxMoves = 16
+
+// follower knows what following needs of a model: who reads each value of a graph, and integer constants.
+type follower struct {
+	readers map[*onnxio.Graph]map[string][]use
+	ints    map[string][]int64
+	outputs map[*onnxio.Graph]map[string]bool
+	home    map[*onnxio.Node]*onnxio.Graph
+}
+
+func newFollower(m *onnxio.Model) *follower {
+	f := &follower{
+		readers: map[*onnxio.Graph]map[string][]use{}, ints: map[string][]int64{},
+		outputs: map[*onnxio.Graph]map[string]bool{}, home: map[*onnxio.Node]*onnxio.Graph{},
+	}
+	m.EachGraph(func(g *onnxio.Graph, _ string) {
+		readers, outputs := map[string][]use{}, map[string]bool{}
+		for _, n := range g.Nodes {
+			f.home[n] = g
+			for i, in := range n.Inputs {
+				readers[in] = append(readers[in], use{node: n, input: i})
+			}
+		}
+		for _, out := range g.Outputs {
+			outputs[out.Name] = true
+		}
+		f.readers[g], f.outputs[g] = readers, outputs
+	})
+	for _, c := range m.Constants() {
+		if c.Tensor.Type == onnxio.Int64 {
+			if a, err := c.Tensor.Array(); err == nil {
+				f.ints[c.Name] = a.Ints()
+			}
+		}
+	}
+	return f
+}
+
+// follow replaces each use of s by a node that moves elements with the uses of that node's output.
+func (f *follower) follow(s *site) {
+	shape, err := s.Tensor.Shape()
+	if err != nil || s.Graph == nil {
+		return
+	}
+	var uses []use
+	for _, u := range s.uses {
+		uses = append(uses, f.beyond(s.Graph, u, shape)...)
+	}
+	s.uses = uses
+}
+
+// beyond returns what u's node leads to where it is a mover with one output inside the graph, else u itself.
+func (f *follower) beyond(g *onnxio.Graph, u use, shape []int) []use {
+	mv, ok := f.step(u, shape)
+	if !ok || len(u.moves) == maxMoves || f.home[u.node] != g {
+		return []use{u}
+	}
+	out := u.node.Outputs[0]
+	next := f.readers[g][out]
+	if len(next) == 0 || f.outputs[g][out] {
+		return []use{u}
+	}
+	var list []use
+	for _, v := range next {
+		v.moves = append(slices.Clone(u.moves), mv)
+		list = append(list, f.beyond(g, v, mv.after)...)
+	}
+	return list
+}
+
+// step returns the move that u's node makes; false where the node does more than move, or the shape can't be told.
+func (f *follower) step(u use, shape []int) (move, bool) {
+	n := u.node
+	mv := move{node: n, before: shape}
+	if u.input != 0 || len(n.Outputs) == 0 || onnxio.CanonicalDomain(n.Domain) != onnxio.DefaultDomain {
+		return mv, false
+	}
+	ok := true
+	switch n.OpType {
+	case "Identity":
+		mv.after = shape
+	case "Reshape":
+		mv.after, ok = reshaped(shape, f.list(n, 1, "shape"), n.IntAttr("allowzero", 0) != 0)
+	case "Flatten":
+		axis := int(n.IntAttr("axis", 1))
+		if axis < 0 {
+			axis += len(shape)
+		}
+		if ok = axis >= 0 && axis <= len(shape); ok {
+			mv.after = []int{product(shape[:axis]), product(shape[axis:])}
+		}
+	case "Transpose":
+		if mv.perm, ok = permutation(n.IntsAttr("perm"), len(shape)); ok {
+			for _, p := range mv.perm {
+				mv.after = append(mv.after, shape[p])
+			}
+		}
+	default:
+		ok = false
+	}
+	return mv, ok
+}
+
+// list returns the integers that stand in attribute name of n or, in later operator sets, in a constant input.
+func (f *follower) list(n *onnxio.Node, input int, name string) []int64 {
+	if v := n.IntsAttr(name); v != nil {
+		return v
+	}
+	return f.ints[n.Input(input)]
+}
+
+// reshaped applies Reshape's rules: 0 copies a dimension unless zero is allowed, -1 takes what is left.
+func reshaped(shape []int, want []int64, allowZero bool) ([]int, bool) {
+	after, open := make([]int, len(want)), -1
+	for i, d := range want {
+		switch {
+		case d == -1 && open < 0:
+			open = i
+			after[i] = 1
+		case d == 0 && !allowZero && i < len(shape):
+			after[i] = shape[i]
+		case d > 0 && d <= int64(product(shape)):
+			after[i] = int(d)
+		default:
+			return nil, false
+		}
+	}
+	if rest := product(after); open >= 0 && rest > 0 && product(shape)%rest == 0 {
+		after[open] = product(shape) / rest
+	}
+	return after, len(want) > 0 && product(after) == product(shape)
+}
+
+// permutation checks perm, which is the reversal of all axes where it is not given.
+func permutation(perm []int64, rank int) ([]int, bool) {
+	list := make([]int, rank)
+	if perm == nil {
+		for i := range list {
+			list[i] = rank - 1 - i
+		}
+		return list, true
+	}
+	seen := make([]bool, rank)
+	if len(perm) != rank {
+		return nil, false
+	}
+	for i, p := range perm {
+		if p < 0 || p >= int64(rank) || seen[p] {
+			return nil, false
+		}
+		seen[p], list[i] = true, int(p)
+	}
+	return list, true
+}
+
+// shape returns the shape in which u's node reads a constant of the given shape.
+func (u use) shape(stored []int) []int {
+	if len(u.moves) == 0 {
+		return stored
+	}
+	return u.moves[len(u.moves)-1].after
+}
+
+// back leads a layout of the constant as u's node reads it back to the order in which it is stored. Behind a
+// Transpose the channels must be one axis.
+func (u use) back(l balance.Layout) (balance.Layout, bool) {
+	for _, mv := range slices.Backward(u.moves) {
+		if mv.perm == nil {
+			continue
+		}
+		axis := axisOf(l, mv.after)
+		if axis < 0 {
+			return l, false
+		}
+		l = axisLayout(mv.before, mv.perm[axis], mv.perm[axis]+1)
+	}
+	return l, true
+}
+
+// axisOf returns the axis of shape whose indices are the channels of l, -1 where there is none.
+func axisOf(l balance.Layout, shape []int) int {
+	for axis := range shape {
+		if axisLayout(shape, axis, axis+1) == l {
+			return axis
+		}
+	}
+	return -1
+}

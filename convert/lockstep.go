@@ -1,0 +1,108 @@
+package convert
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"bq/internal/infer"
+	"bq/onnxio"
+)
+
+// stepFunc sees the value of a marked output for all samples, in sample order, and may replace elements of values.
+type stepFunc func(output string, values []*onnxio.Array) error
+
+// lockstep runs p on all feeds at once and stops every run at each marked output, so that a figure over all samples
+// can be taken, and applied, before any run goes on: one pass fits every layer on inputs that carry what the layers
+// before it do. It needs memory for the live values of all samples; threads bounds how many compute at a time.
+func lockstep(ctx context.Context, p *infer.Program, feeds []map[string]*onnxio.Array, threads int, marked func(output string) bool, step stepFunc) error {
+	l := &meeting{ctx: ctx, step: step, running: len(feeds), values: make([]*onnxio.Array, len(feeds)), tokens: make(chan struct{}, max(1, threads))}
+	l.cond = sync.NewCond(&l.mu)
+	var wg sync.WaitGroup
+	for i := range feeds {
+		wg.Go(func() {
+			l.tokens <- struct{}{}
+			_, err := p.Run(feeds[i], func(_ *onnxio.Node, output string, v *onnxio.Array) (*onnxio.Array, error) {
+				if !marked(output) {
+					return v, l.failure()
+				}
+				<-l.tokens
+				v, err := l.meet(i, output, v)
+				l.tokens <- struct{}{}
+				return v, err
+			})
+			<-l.tokens
+			l.leave(err)
+		})
+	}
+	wg.Wait()
+	return l.err
+}
+
+// meeting is the place where the runs of a lockstep wait for each other.
+type meeting struct {
+	ctx     context.Context
+	step    stepFunc
+	tokens  chan struct{}
+	mu      sync.Mutex
+	cond    *sync.Cond
+	running int
+	waiting int
+	round   int
+	output  string
+	values  []*onnxio.Array
+	err     error
+}
+
+func (l *meeting) failure() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == nil && l.ctx.Err() != nil {
+		l.err = l.ctx.Err()
+		l.cond.Broadcast()
+	}
+	return l.err
+}
+
+// meet waits until every run has come to the same output, and returns what step made of v. The last to come steps.
+func (l *meeting) meet(i int, output string, v *onnxio.Array) (*onnxio.Array, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.waiting > 0 && l.output != output && l.err == nil {
+		l.err = fmt.Errorf("calibrating: samples part at %s and %s", onnxio.Quote(l.output), onnxio.Quote(output))
+	}
+	l.output, l.values[i] = output, v
+	round := l.round
+	if l.waiting++; l.waiting == l.running || l.err != nil {
+		l.advance()
+	}
+	for l.err == nil && l.round == round {
+		l.cond.Wait()
+	}
+	return l.values[i], l.err
+}
+
+// advance steps and lets all runs go on.
+func (l *meeting) advance() {
+	if l.err == nil {
+		l.err = l.step(l.output, l.values)
+	}
+	l.waiting = 0
+	l.round++
+	l.cond.Broadcast()
+}
+
+// leave takes a finished run out of the count. A run that ends while others wait has taken another way through the
+// graph than they.
+func (l *meeting) leave(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.running--
+	if l.err == nil && err != nil {
+		l.err = err
+	}
+	if l.err == nil && l.waiting > 0 {
+		l.err = fmt.Errorf("calibrating: a sample ended before %s", onnxio.Quote(l.output))
+	}
+	l.cond.Broadcast()
+}

@@ -1,0 +1,348 @@
+package convert
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"bq/onnxio"
+	"bq/packing"
+)
+
+// Form says in which operators a restored model holds its quantized weights. Both forms compute with the same
+// values, bit for bit.
+type Form int
+
+const (
+	// FormFloat holds plain values in the tensors' own types.
+	FormFloat Form = iota
+	// FormQDQ holds codes: DequantizeLinear for affine ones where the model's operator set has it for their groups,
+	// else Cast, Sub and Mul; Gather from a table and Mul for codebooks.
+	FormQDQ
+)
+
+// stored gives the entry of a container by tensor name, nil where there is none.
+type stored func(name string) (*packing.Tensor, error)
+
+// lowering fills a graph without values from stored tensors.
+type lowering struct {
+	model  *onnxio.Model
+	form   Form
+	stored stored
+	used   int
+	names  map[string]bool // every value name of the model
+	coded  map[*site]bool  // the sites whose entry is quantized
+	counts Lowered
+}
+
+// Lowered counts what FormQDQ made of the quantized weights.
+type Lowered struct {
+	Dequantize int       // behind DequantizeLinear
+	Gather     int       // behind Gather from a codebook
+	Arithmetic int       // behind Cast, Sub and Mul
+	Plain      []string  // weights left as plain values: their blocks cross the rows of the tensor
+	Widened    []Widened // weights of fewer than 8 bits, whose codes take 8
+}
+
+// Widened is a weight whose codes take more bits in the restored model than in the container.
+type Widened struct {
+	Name    string
+	Bits    int
+	BitsNow int
+}
+
+// lower gives every site of m that has a stored entry its values again. It fails where entry and graph disagree,
+// and where fewer than want entries are used. The data uses it returns are where activations meet quantized weights.
+func lower(m *onnxio.Model, form Form, get stored, want int) (*Lowered, []dataUse, error) {
+	l := &lowering{model: m, form: form, stored: get, names: valueNames(m), coded: map[*site]bool{}}
+	list, err := sites(m)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, s := range list {
+		if err := l.site(s); err != nil {
+			return nil, nil, err
+		}
+	}
+	if l.used != want {
+		return nil, nil, &onnxio.FormatError{Where: "container", Text: fmt.Sprintf("%d tensors, the graph has a place for %d", want, l.used)}
+	}
+	uses := dataUses(m, list, func(s *site) bool { return l.coded[s] })
+	return &l.counts, uses, nil
+}
+
+// valueNames returns the names of all values of all graphs, so that new ones can avoid them.
+func valueNames(m *onnxio.Model) map[string]bool {
+	names := map[string]bool{}
+	m.EachGraph(func(g *onnxio.Graph, _ string) {
+		for _, v := range g.Inputs {
+			names[v.Name] = true
+		}
+		for _, t := range g.Initializers {
+			names[t.Name] = true
+		}
+		for _, n := range g.Nodes {
+			for _, out := range n.Outputs {
+				names[out] = true
+			}
+		}
+	})
+	return names
+}
+
+// fresh returns base, or base with a number behind it where a value of that name exists.
+func fresh(names map[string]bool, base string) string {
+	name := base
+	for i := 2; names[name]; i++ {
+		name = fmt.Sprintf("%s.%d", base, i)
+	}
+	names[name] = true
+	return name
+}
+
+func (l *lowering) site(s *site) error {
+	if s.listForm() || s.Graph == nil {
+		return nil
+	}
+	t, err := l.stored(s.name)
+	if err != nil {
+		return err
+	}
+	if t == nil {
+		return &onnxio.FormatError{Where: "tensor " + onnxio.Quote(s.name), Text: "in the graph, not in the container"}
+	}
+	l.used++
+	if err := s.agrees(t); err != nil {
+		return err
+	}
+	if t.Quant == nil {
+		s.Tensor.SetRaw(t.Data)
+		return nil
+	}
+	l.coded[s] = true
+	view, ok := viewOf(t.Quant.Layout, dims(t.Shape))
+	if l.form == FormQDQ && !ok {
+		l.counts.Plain = append(l.counts.Plain, s.name)
+	}
+	if l.form == FormFloat || !ok {
+		s.Tensor.SetRaw(floatBytes(t))
+		return nil
+	}
+	l.codes(s, t.Quant, view)
+	return nil
+}
+
+// agrees compares a stored entry with the tensor that the graph declares.
+func (s *site) agrees(t *packing.Tensor) error {
+	same := int32(s.Tensor.Type) == t.Type && len(s.Tensor.Dims) == len(t.Shape)
+	for i := 0; same && i < len(t.Shape); i++ {
+		same = s.Tensor.Dims[i] == t.Shape[i]
+	}
+	if !same {
+		return &onnxio.FormatError{
+			Where: "tensor " + onnxio.Quote(s.name),
+			Text:  fmt.Sprintf("stored as %v %v, the graph has %v %v", onnxio.DataType(t.Type), t.Shape, s.Tensor.Type, s.Tensor.Dims),
+		}
+	}
+	return nil
+}
+
+// values returns the values of a quantized tensor, rounded to its element type.
+func values(t *packing.Tensor) []float32 {
+	w := make([]float32, len(t.Quant.Codes))
+	t.Quant.Dequantize(w)
+	roundTo(onnxio.DataType(t.Type), w)
+	return w
+}
+
+// floatBytes returns the values of a quantized tensor as raw_data of its element type.
+func floatBytes(t *packing.Tensor) []byte {
+	w := values(t)
+	if onnxio.DataType(t.Type) == onnxio.Float {
+		raw := make([]byte, 4*len(w))
+		for i, v := range w {
+			binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(v))
+		}
+		return raw
+	}
+	return onnxio.NewTensor("", &onnxio.Array{Type: onnxio.DataType(t.Type), Shape: []int{len(w)}, Data: w}).Raw
+}
+
+// graphBuilder puts constants and nodes in front of a graph's nodes.
+type graphBuilder struct {
+	names     map[string]bool
+	constants bool // Constant nodes instead of initializers
+	graph     *onnxio.Graph
+	nodes     []*onnxio.Node
+}
+
+// constant adds a constant and returns its name, which starts with base.
+func (b *graphBuilder) constant(base string, a *onnxio.Array) string {
+	name := fresh(b.names, base)
+	if !b.constants {
+		b.graph.Initializers = append(b.graph.Initializers, onnxio.NewTensor(name, a))
+		return name
+	}
+	b.nodes = append(b.nodes, &onnxio.Node{OpType: "Constant", Outputs: []string{name}, Attributes: []*onnxio.Attribute{
+		{Name: "value", Type: onnxio.AttrTensor, T: onnxio.NewTensor("", a)},
+	}})
+	return name
+}
+
+// node adds a node and returns its output, a new name that starts with base.
+func (b *graphBuilder) node(op, base string, inputs []string, attributes ...*onnxio.Attribute) string {
+	out := fresh(b.names, base)
+	b.add(op, out, inputs, attributes...)
+	return out
+}
+
+func (b *graphBuilder) add(op, out string, inputs []string, attributes ...*onnxio.Attribute) {
+	b.nodes = append(b.nodes, &onnxio.Node{Name: out, OpType: op, Inputs: inputs, Outputs: []string{out}, Attributes: attributes})
+}
+
+func intAttr(name string, v int64) *onnxio.Attribute {
+	return &onnxio.Attribute{Name: name, Type: onnxio.AttrInt, I: v}
+}
+
+func floatAttr(name string, v float32) *onnxio.Attribute {
+	return &onnxio.Attribute{Name: name, Type: onnxio.AttrFloat, F: v}
+}
+
+// firstIRWithoutInputs is the IR version from which initializers need not be graph inputs too (ONNX IR.md).
+const firstIRWithoutInputs = 4
+
+// codes replaces the site by nodes that compute its values from codes.
+func (l *lowering) codes(s *site, q *packing.Quant, v view) {
+	b := &graphBuilder{names: l.names, constants: l.model.IRVersion < firstIRWithoutInputs, graph: s.Graph}
+	out := s.Name
+	if s.Tensor.Type != onnxio.Float {
+		out = fresh(l.names, s.Name+"/float")
+	}
+	if q.Levels != nil {
+		l.counts.Gather++
+		l.codebook(b, s, q, v, out)
+	} else if axis, ok := v.dequantizeAxis(l.model.Opset(onnxio.DefaultDomain)); ok {
+		l.counts.Dequantize++
+		l.dequantize(b, s, q, out, axis)
+	} else {
+		l.counts.Arithmetic++
+		l.arithmetic(b, s, q, v, out)
+	}
+	if out != s.Name {
+		b.add("Cast", s.Name, []string{out}, intAttr("to", int64(s.Tensor.Type)))
+	}
+	if q.Bits < 8 {
+		l.counts.Widened = append(l.counts.Widened, Widened{Name: s.name, Bits: q.Bits, BitsNow: 8})
+	}
+	s.remove()
+	s.Graph.Nodes = append(b.nodes, s.Graph.Nodes...)
+}
+
+// remove takes the site's initializer or Constant node out of its graph.
+func (s *site) remove() {
+	g := s.Graph
+	g.Nodes = without(g.Nodes, func(n *onnxio.Node) bool { return n == s.Node })
+	g.Initializers = without(g.Initializers, func(t *onnxio.Tensor) bool { return t == s.Tensor })
+	g.Inputs = without(g.Inputs, func(v *onnxio.ValueInfo) bool { return v.Name == s.Name })
+}
+
+// without returns a new list of the elements of list for which drop is false.
+func without[T any](list []T, drop func(T) bool) []T {
+	var kept []T
+	for _, v := range list {
+		if !drop(v) {
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}
+
+// codebook: Mul(Gather(levels, codes), scales).
+func (l *lowering) codebook(b *graphBuilder, s *site, q *packing.Quant, v view, out string) {
+	levels := b.constant(s.Name+"/levels", onnxio.Floats(q.Levels, len(q.Levels)))
+	codes := b.constant(s.Name+"/codes", &onnxio.Array{Type: onnxio.Uint8, Shape: v.codes, Data: q.Codes})
+	index := b.node("Cast", s.Name+"/index", []string{codes}, intAttr("to", int64(onnxio.Int32)))
+	unit := b.node("Gather", s.Name+"/unit", []string{levels, index}, intAttr("axis", 0))
+	l.scale(b, s, q, v, unit, out)
+}
+
+// arithmetic: Mul(Sub(Cast(codes), zeros), scales).
+func (l *lowering) arithmetic(b *graphBuilder, s *site, q *packing.Quant, v view, out string) {
+	codes, zeros := signedCodes(q)
+	codes.Shape = v.codes
+	name := b.constant(s.Name+"/codes", codes)
+	unit := b.node("Cast", s.Name+"/unit", []string{name}, intAttr("to", int64(onnxio.Float)))
+	if zeros != nil {
+		z := make([]float32, len(zeros))
+		for i, zero := range zeros {
+			z[i] = float32(zero)
+		}
+		zero := b.constant(s.Name+"/zeros", onnxio.Floats(v.order(z), v.scales...))
+		unit = b.node("Sub", s.Name+"/centred", []string{unit, zero})
+	}
+	l.scale(b, s, q, v, unit, out)
+}
+
+// scale ends a chain: Mul by the scales, and Reshape where the codes have a shape of their own.
+func (l *lowering) scale(b *graphBuilder, s *site, q *packing.Quant, v view, unit, out string) {
+	scales := b.constant(s.Name+"/scales", onnxio.Floats(v.order(q.Scales), v.scales...))
+	if !v.reshaped {
+		b.add("Mul", out, []string{unit, scales})
+		return
+	}
+	product := b.node("Mul", s.Name+"/blocks", []string{unit, scales})
+	shape := b.constant(s.Name+"/shape", onnxio.Int64s(append([]int64{}, s.Tensor.Dims...), len(s.Tensor.Dims)))
+	b.add("Reshape", out, []string{product, shape})
+}
+
+// dequantize: DequantizeLinear(codes, scales, zeros) along axis, or per tensor where axis is -1.
+func (l *lowering) dequantize(b *graphBuilder, s *site, q *packing.Quant, out string, axis int) {
+	codes, zeros := signedCodes(q)
+	codes.Shape = dims(s.Tensor.Dims)
+	shape := []int{}
+	var attributes []*onnxio.Attribute
+	if axis >= 0 {
+		shape = []int{len(q.Scales)}
+		attributes = append(attributes, intAttr("axis", int64(axis)))
+	}
+	zero := &onnxio.Array{Type: onnxio.Int8, Shape: shape, Data: make([]int8, len(q.Scales))}
+	if zeros != nil {
+		zero = &onnxio.Array{Type: onnxio.Uint8, Shape: shape, Data: zeros}
+	}
+	b.add("DequantizeLinear", out, []string{
+		b.constant(s.Name+"/codes", codes),
+		b.constant(s.Name+"/scales", onnxio.Floats(q.Scales, shape...)),
+		b.constant(s.Name+"/zeros", zero),
+	}, attributes...)
+}
+
+// signedCodes returns affine codes as int8 with zero point 0 where code - zero fits every group, which is the form
+// that integer kernels want; else as uint8 with the zero points, one per group.
+func signedCodes(q *packing.Quant) (codes *onnxio.Array, zeros []uint8) {
+	zeros = q.Zeros
+	if zeros == nil {
+		zeros = make([]uint8, len(q.Scales))
+		for i := range zeros {
+			zeros[i] = 1 << (q.Bits - 1)
+		}
+	}
+	signed := make([]int8, len(q.Codes))
+	for e, c := range q.Codes {
+		v := int(c) - int(zeros[groupOf(q.Layout, e)])
+		if v < math.MinInt8 || v > math.MaxInt8 {
+			return &onnxio.Array{Type: onnxio.Uint8, Data: q.Codes}, zeros
+		}
+		signed[e] = int8(v)
+	}
+	return &onnxio.Array{Type: onnxio.Int8, Data: signed}, nil
+}
+
+// groupOf returns the group of element e: packing.Layout's formula.
+func groupOf(l packing.Layout, e int) int {
+	i, rest := e%l.Inner, e/l.Inner
+	c, o := rest%l.Channels, rest/l.Channels
+	if l.Block == 0 {
+		return c
+	}
+	return c*l.BlocksPerChannel() + (o*l.Inner+i)/l.Block
+}

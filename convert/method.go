@@ -1,0 +1,206 @@
+package convert
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"bq/balance"
+	"bq/packing"
+)
+
+// Method is a member of the balanced-percentile family, or the choice between members by measurement.
+type Method struct {
+	name string
+	p    float64 // of balanced
+}
+
+// Auto measures every member of least error at its rate and takes the best.
+var Auto = Method{name: "auto"}
+
+// ParseMethod reads a method as --method gives it: auto, affine, balanced, balanced:P with the exponent P as a
+// decimal or a fraction in [0, 1], lloyd or paper.
+func ParseMethod(s string) (Method, error) {
+	switch name, exponent, given := strings.Cut(s, ":"); {
+	case name == "balanced" && given:
+		p, err := parseExponent(exponent)
+		return Method{name, p}, err
+	case given:
+		return Method{}, fmt.Errorf("want an exponent only after balanced, got %q", s)
+	case name == "balanced":
+		return Method{name, 1}, nil
+	case name == "auto" || name == "affine" || name == "lloyd" || name == "paper":
+		return Method{name: name}, nil
+	}
+	return Method{}, fmt.Errorf("want auto, affine, balanced, balanced:P, lloyd or paper, got %q", s)
+}
+
+func parseExponent(s string) (float64, error) {
+	num, den, fraction := strings.Cut(s, "/")
+	p, err := strconv.ParseFloat(num, 64)
+	if err == nil && fraction {
+		var d float64
+		d, err = strconv.ParseFloat(den, 64)
+		p /= d
+	}
+	if err != nil || !(p >= 0 && p <= 1) {
+		return 0, fmt.Errorf("want an exponent from 0 to 1 such as 1/3, got %q", s)
+	}
+	return p, nil
+}
+
+// String returns the method as --method takes it.
+func (m Method) String() string {
+	if m.name == "balanced" && m.p != 1 {
+		return "balanced:" + strconv.FormatFloat(m.p, 'g', -1, 64)
+	}
+	return m.name
+}
+
+// Literal reports whether m is the paper's quantizer to the letter, which destroys models after training.
+func (m Method) Literal() bool { return m.name == "paper" }
+
+// specs lists the quantizers that m stands for at the given bits.
+func (m Method) specs(bits int) []balance.Spec {
+	codebooks := func(method balance.Method, p float64) []balance.Spec {
+		return []balance.Spec{
+			{Bits: bits, Method: method, P: p, Norm: balance.NormAbsMax},
+			{Bits: bits, Method: method, P: p, Norm: balance.NormRMS},
+		}
+	}
+	affine := balance.Spec{Bits: bits, Method: balance.Affine}
+	switch m.name {
+	case "affine":
+		return []balance.Spec{affine}
+	case "balanced":
+		return codebooks(balance.Balanced, m.p)
+	case "lloyd":
+		return codebooks(balance.Lloyd, 0)
+	case "paper":
+		return []balance.Spec{{Bits: bits, Method: balance.Paper}}
+	}
+	return append([]balance.Spec{affine}, codebooks(balance.Lloyd, 0)...)
+}
+
+// quantized is a coded weight with what is known of it.
+type quantized struct {
+	*balance.Quantized
+	spec balance.Spec
+	sqnr float64 // dB
+}
+
+// release lets go of the codes, which take most of the memory. A nil q has none.
+func (q *quantized) release() {
+	if q != nil {
+		q.Codes = nil
+	}
+}
+
+// lloydExponent is the exponent of the edges that Lloyd rounds start from (method.md section 3).
+const lloydExponent = 1.0 / 3
+
+// member returns the family member's name and exponent p: 0 for the uniform step of an affine code.
+func (q *quantized) member() (string, float64) {
+	switch q.spec.Method {
+	case balance.Balanced:
+		return "balanced", q.spec.P
+	case balance.Lloyd:
+		return "lloyd", lloydExponent
+	case balance.Paper:
+		return "paper", 1
+	}
+	return "affine", 0
+}
+
+// trialElements bounds how many weights of a tensor the choice between quantizers looks at.
+const trialElements = 1 << 16
+
+// quantize codes w by the quantizer of m that is best at its rate, found on a part of w.
+func (m Method) quantize(w []float32, l balance.Layout, bits int) (*quantized, error) {
+	if m.Literal() {
+		l = balance.PerTensor(len(w))
+	}
+	specs := m.specs(bits)
+	if len(specs) > 1 {
+		part, pl := excerpt(w, l, trialElements)
+		best, bestScore := 0, math.Inf(-1)
+		for i, s := range specs {
+			q, err := balance.Quantize(part, nil, pl, s)
+			if err != nil {
+				break // the whole tensor will say the same, with its own index
+			}
+			if score := rateDistortion(part, q, l, len(w)); score > bestScore {
+				best, bestScore = i, score
+			}
+		}
+		specs = specs[best : best+1]
+	}
+	q, err := balance.Quantize(w, nil, l, specs[0])
+	if err != nil {
+		return nil, err
+	}
+	return &quantized{Quantized: q, spec: specs[0]}, nil
+}
+
+// decibelsPerBit is what one more bit per weight is worth at high rate: 20 log10(2).
+const decibelsPerBit = 6.0206
+
+// rateDistortion scores a quantizer that gave q on an excerpt: SQNR in dB less the worth of the bits that it takes
+// per weight of the whole tensor of layout l and n elements: codes, a byte per scale, zero points, levels in float16.
+func rateDistortion(part []float32, q *balance.Quantized, l balance.Layout, n int) float64 {
+	got := make([]float32, len(part))
+	q.Dequantize(got)
+	bits := n*q.Bits + 8*l.Groups() + 16*len(q.Levels)
+	if q.Zeros != nil {
+		bits += q.Bits * l.Groups()
+	}
+	return balance.SQNR(part, got) - decibelsPerBit*float64(bits)/float64(n)
+}
+
+// packed returns q as the container takes it.
+func (q *quantized) packed() *packing.Quant {
+	name, p := q.member()
+	l := q.Layout
+	return &packing.Quant{
+		Method: name, P: float32(p), Bits: q.Bits,
+		Layout: packing.Layout{Outer: l.Outer, Channels: l.Channels, Inner: l.Inner, Block: l.Block},
+		Scales: q.Scales, Zeros: q.Zeros, Levels: q.Levels, Codes: q.Codes,
+	}
+}
+
+// excerpt returns about limit elements of w, evenly spread whole channels, or runs of blocks where there is one
+// channel, with their layout; w and l themselves where they are not larger.
+func excerpt(w []float32, l balance.Layout, limit int) ([]float32, balance.Layout) {
+	if len(w) <= limit {
+		return w, l
+	}
+	if l.Channels == 1 {
+		return excerptRuns(w, l, limit)
+	}
+	per := l.Outer * l.Inner
+	count := min(max(1, limit/per), l.Channels)
+	part := make([]float32, 0, count*per)
+	for o := range l.Outer {
+		for k := range count {
+			at := (o*l.Channels + k*l.Channels/count) * l.Inner
+			part = append(part, w[at:at+l.Inner]...)
+		}
+	}
+	return part, balance.Layout{Outer: l.Outer, Channels: count, Inner: l.Inner, Block: l.Block}
+}
+
+// excerptRun is the length of the runs that excerpts of a single channel are made of, in blocks of at least so many.
+const excerptRun = 64
+
+func excerptRuns(w []float32, l balance.Layout, limit int) ([]float32, balance.Layout) {
+	run := max(excerptRun, l.Block)
+	count := max(1, limit/run)
+	total := len(w) / run
+	var part []float32
+	for k := range min(count, total) {
+		at := k * total / min(count, total) * run
+		part = append(part, w[at:at+run]...)
+	}
+	return part, balance.Layout{Outer: 1, Channels: 1, Inner: len(part), Block: l.Block}
+}

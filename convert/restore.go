@@ -1,0 +1,135 @@
+package convert
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"bq/onnxio"
+	"bq/packing"
+)
+
+// Restore turns a container into an ONNX model again: the graph as it was, the weights in the form asked for, and
+// the quantized activations as operators that round. Both forms compute the same values.
+func Restore(f *packing.File, form Form) (*onnxio.Model, *Lowered, error) {
+	graph, err := f.Graph()
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := onnxio.Parse(graph)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the container's graph: %w", err)
+	}
+	get := func(name string) (*packing.Tensor, error) {
+		i, ok := f.Lookup(name)
+		if !ok {
+			return nil, nil
+		}
+		return f.Tensor(i)
+	}
+	counts, uses, err := lower(m, form, get, len(f.Entries()))
+	if err != nil {
+		return nil, nil, fmt.Errorf("restoring the model: %w", err)
+	}
+	about, err := ReadAbout(f)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := insertActivations(m, uses, about.Activations); err != nil {
+		return nil, nil, fmt.Errorf("restoring the model: %w", err)
+	}
+	return m, counts, nil
+}
+
+// About is what a container says of its making.
+type About struct {
+	MadeBy      string       // program and version
+	Source      Source       //
+	Calibration *Calibration // nil: made without data
+	Activations []Activation // in graph order
+}
+
+// Source identifies the model that a container was made from.
+type Source struct {
+	SHA256 string `json:"sha256"` // of the model file
+	Bytes  int64  `json:"bytes"`
+}
+
+// Calibration tells of the samples that fitted a container, and how far it drifts on those held out.
+type Calibration struct {
+	Samples int            `json:"samples"` // that fitted
+	HeldOut int            `json:"held_out"`
+	Data    string         `json:"data_sha256"`
+	Outputs []HeldOutDrift `json:"outputs"`
+}
+
+// HeldOutDrift is the drift of one output on the held-out samples: KL of class outputs, noise power over signal
+// power of the others.
+type HeldOutDrift struct {
+	Name  string  `json:"name"`
+	Kind  string  `json:"kind"`
+	Drift float64 `json:"drift"`
+}
+
+// Metadata keys of a container; the values of all but the first are JSON.
+const (
+	keyMadeBy      = "made_by"
+	keySource      = "source"
+	keyCalibration = "calibration"
+	keyActivations = "activations"
+)
+
+// ReadAbout reads the container's metadata.
+func ReadAbout(f *packing.File) (*About, error) {
+	a := &About{}
+	for _, pair := range f.Meta() {
+		var err error
+		switch pair.Key {
+		case keyMadeBy:
+			a.MadeBy = string(pair.Value)
+		case keySource:
+			err = strictJSON(pair.Value, &a.Source)
+		case keyCalibration:
+			err = strictJSON(pair.Value, &a.Calibration)
+		case keyActivations:
+			err = strictJSON(pair.Value, &a.Activations)
+		}
+		if err != nil {
+			return nil, &onnxio.FormatError{Where: "metadata " + onnxio.Quote(pair.Key), Text: err.Error()}
+		}
+	}
+	for _, v := range a.Activations {
+		if v.Bits < 1 || v.Bits > 8 || !(v.Scale > 0) || int(v.Zero) >= 1<<v.Bits {
+			return nil, &onnxio.FormatError{Where: "activation " + onnxio.Quote(v.Name), Text: fmt.Sprintf("%d bits, scale %v, zero %d", v.Bits, v.Scale, v.Zero)}
+		}
+	}
+	return a, nil
+}
+
+func strictJSON(b []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	return d.Decode(v)
+}
+
+// meta encodes the container's metadata.
+func (a *About) meta() (packing.Meta, error) {
+	meta := packing.Meta{{Key: keyMadeBy, Value: []byte(a.MadeBy)}}
+	add := func(key string, v any) error {
+		b, err := json.Marshal(v)
+		meta = append(meta, packing.Pair{Key: key, Value: b})
+		return err
+	}
+	if err := add(keySource, a.Source); err != nil {
+		return nil, err
+	}
+	if a.Calibration != nil {
+		if err := add(keyCalibration, a.Calibration); err != nil {
+			return nil, err
+		}
+	}
+	if len(a.Activations) > 0 {
+		return meta, add(keyActivations, a.Activations)
+	}
+	return meta, nil
+}
