@@ -10,7 +10,8 @@ import (
 //	Levels == nil: float32(int(Codes[e]) - int(Zeros[g])) * Scales[g]
 //	otherwise:     Levels[Codes[e]] * Scales[g]
 //
-// with one float32 rounding. Every scale but that of Paper is a short scale: a float32 whose low 18 mantissa bits are
+// with one float32 rounding. Where Stretch is not 0, affine scales are multiplied by it first, rounded to float32.
+// Every scale but that of Paper is a short scale: a float32 whose low 18 mantissa bits are
 // zero (32 steps an octave); 0 marks a group of zeros. Levels do not descend and are float16 values.
 type Quantized struct {
 	Layout Layout
@@ -19,6 +20,8 @@ type Quantized struct {
 	Scales []float32 // one per group, finite, >= 0
 	Zeros  []uint8   // affine: one per group; nil means 1<<(Bits-1) everywhere
 	Levels []float32 // codebook: 1<<Bits values; nil for affine
+
+	Stretch float32 // affine: common factor of all scales, see Unbias; 0 means none
 }
 
 // Check reports the first reason why q, perhaps read from a file, cannot be decoded: sizes that do not fit each other,
@@ -38,6 +41,8 @@ func (q *Quantized) Check() error {
 		return fmt.Errorf("checking zero points: want %d, got %d", groups, len(q.Zeros))
 	case q.Zeros != nil && q.Levels != nil:
 		return fmt.Errorf("checking zero points: want none beside a codebook, got %d", len(q.Zeros))
+	case q.Stretch != 0 && (q.Levels != nil || !(q.Stretch > 0 && q.Stretch <= math.MaxFloat32)):
+		return fmt.Errorf("checking stretch: want 0 beside a codebook, else a finite number above 0, got %v", q.Stretch)
 	case q.Levels != nil && len(q.Levels) != 1<<q.Bits:
 		return fmt.Errorf("checking levels: want %d, got %d", 1<<q.Bits, len(q.Levels))
 	}
@@ -89,6 +94,9 @@ func (q *Quantized) Dequantize(dst []float32) {
 // decode writes the values of codes of group g.
 func (q *Quantized) decode(dst []float32, codes []uint8, g int) {
 	scale := q.Scales[g]
+	if q.Stretch != 0 {
+		scale *= q.Stretch
+	}
 	if q.Levels != nil {
 		for i, c := range codes {
 			dst[i] = q.Levels[c] * scale

@@ -353,9 +353,14 @@ func (c *converter) about() *About {
 	if c.Samples == nil {
 		return a
 	}
-	a.Calibration = &Calibration{Samples: c.result.Calibration, HeldOut: c.result.HeldOut, Data: c.Samples.Info().SHA256}
+	info := c.Samples.Info()
+	a.Calibration = &Calibration{Kind: info.Kind, Samples: c.result.Calibration, HeldOut: c.result.HeldOut, Data: info.SHA256}
 	for _, d := range c.result.Drift {
-		a.Calibration.Outputs = append(a.Calibration.Outputs, HeldOutDrift{Name: d.Name, Kind: d.Kind.String(), Drift: d.Drift()})
+		h := HeldOutDrift{Name: d.Name, Kind: d.Kind.String()}
+		if v := d.Drift(); v-v == 0 {
+			h.Drift = &v
+		}
+		a.Calibration.Outputs = append(a.Calibration.Outputs, h)
 	}
 	return a
 }

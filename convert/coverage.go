@@ -180,7 +180,7 @@ func (q *quantized) decodesFinite(t onnxio.DataType) bool {
 	if t == onnxio.Float16 {
 		limit = 65504
 	}
-	largest := float64(int(1)<<q.Bits - 1)
+	largest := float64(int(1)<<q.Bits-1) * max(1, float64(q.Stretch))
 	if q.Levels != nil {
 		largest = 0
 		for _, v := range q.Levels {

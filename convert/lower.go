@@ -285,7 +285,7 @@ func (l *lowering) arithmetic(b *graphBuilder, s *site, q *packing.Quant, v view
 
 // scale ends a chain: Mul by the scales, and Reshape where the codes have a shape of their own.
 func (l *lowering) scale(b *graphBuilder, s *site, q *packing.Quant, v view, unit, out string) {
-	scales := b.constant(s.Name+"/scales", onnxio.Floats(v.order(q.Scales), v.scales...))
+	scales := b.constant(s.Name+"/scales", onnxio.Floats(v.order(stretched(q)), v.scales...))
 	if !v.reshaped {
 		b.add("Mul", out, []string{unit, scales})
 		return
@@ -311,9 +311,18 @@ func (l *lowering) dequantize(b *graphBuilder, s *site, q *packing.Quant, out st
 	}
 	b.add("DequantizeLinear", out, []string{
 		b.constant(s.Name+"/codes", codes),
-		b.constant(s.Name+"/scales", onnxio.Floats(q.Scales, shape...)),
+		b.constant(s.Name+"/scales", onnxio.Floats(stretched(q), shape...)),
 		b.constant(s.Name+"/zeros", zero),
 	}, attributes...)
+}
+
+// stretched returns the scales as values are decoded with.
+func stretched(q *packing.Quant) []float32 {
+	scales := make([]float32, len(q.Scales))
+	for g := range scales {
+		scales[g] = q.Scale(g)
+	}
+	return scales
 }
 
 // signedCodes returns affine codes as int8 with zero point 0 where code - zero fits every group, which is the form

@@ -140,6 +140,9 @@ func (m Method) quantize(w []float32, l balance.Layout, bits int) (*quantized, e
 	if err != nil {
 		return nil, err
 	}
+	if m := specs[0].Method; m == balance.Lloyd || m == balance.Affine {
+		q.Unbias(w)
+	}
 	return &quantized{Quantized: q, spec: specs[0]}, nil
 }
 
@@ -165,7 +168,7 @@ func (q *quantized) packed() *packing.Quant {
 	return &packing.Quant{
 		Method: name, P: float32(p), Bits: q.Bits,
 		Layout: packing.Layout{Outer: l.Outer, Channels: l.Channels, Inner: l.Inner, Block: l.Block},
-		Scales: q.Scales, Zeros: q.Zeros, Levels: q.Levels, Codes: q.Codes,
+		Scales: q.Scales, Stretch: q.Stretch, Zeros: q.Zeros, Levels: q.Levels, Codes: q.Codes,
 	}
 }
 

@@ -57,6 +57,7 @@ type Source struct {
 
 // Calibration tells of the samples that fitted a container, and how far it drifts on those held out.
 type Calibration struct {
+	Kind    string         `json:"kind"`    // of the data, as in dataset.Info
 	Samples int            `json:"samples"` // that fitted
 	HeldOut int            `json:"held_out"`
 	Data    string         `json:"data_sha256"`
@@ -66,9 +67,9 @@ type Calibration struct {
 // HeldOutDrift is the drift of one output on the held-out samples: KL of class outputs, noise power over signal
 // power of the others.
 type HeldOutDrift struct {
-	Name  string  `json:"name"`
-	Kind  string  `json:"kind"`
-	Drift float64 `json:"drift"`
+	Name  string   `json:"name"`
+	Kind  string   `json:"kind"`
+	Drift *float64 `json:"drift"` // nil where the outputs are not finite
 }
 
 // Metadata keys of a container; the values of all but the first are JSON.

@@ -98,15 +98,16 @@ type Tensor struct {
 // codebook. Scales, zero points and levels are restored bit by bit as they were written, with one
 // exception: Zeros that all have the default value are read back as nil.
 type Quant struct {
-	Method string    // member of the quantizer family, for people
-	P      float32   // exponent of that member, finite, for people
-	Bits   int       // bits of a code, 1-8
-	Layout Layout    // Elements() equals the number of elements of the tensor
-	Codec  Codec     // how the codes are stored
-	Scales []float32 // one per group, finite
-	Zeros  []uint8   // affine: one per group, below 1<<Bits; nil: all are 1<<(Bits-1)
-	Levels []float32 // codebook: 1<<Bits finite values
-	Codes  []uint8   // one per element in row-major order, below 1<<Bits
+	Method  string    // member of the quantizer family, for people
+	P       float32   // exponent of that member, finite, for people
+	Bits    int       // bits of a code, 1-8
+	Layout  Layout    // Elements() equals the number of elements of the tensor
+	Codec   Codec     // how the codes are stored
+	Scales  []float32 // one per group, finite
+	Stretch float32   // affine: multiplies all scales, finite and above 0; 0 means 1
+	Zeros   []uint8   // affine: one per group, below 1<<Bits; nil: all are 1<<(Bits-1)
+	Levels  []float32 // codebook: 1<<Bits finite values
+	Codes   []uint8   // one per element in row-major order, below 1<<Bits
 }
 
 // Dequantize stores the value of every element in dst, in row-major order. With s and z the scale and
@@ -115,7 +116,7 @@ type Quant struct {
 //	affine:   float32(int(code) - int(z)) * s
 //	codebook: Levels[code] * s
 //
-// So the result has the same bits on every machine. A product beyond the float32 range is an infinity.
+// where s is first multiplied by Stretch, rounded to float32, if there is one. So the result has the same bits on every machine. A product beyond the float32 range is an infinity.
 // dst must have one place per code, and q the lengths that its fields promise; else it panics.
 func (q *Quant) Dequantize(dst []float32) {
 	if len(dst) != len(q.Codes) || len(dst) != q.Layout.Elements() {
@@ -142,9 +143,17 @@ func (q *Quant) Dequantize(dst []float32) {
 	}
 }
 
+// Scale returns the scale of a group as values are decoded with: stretched, rounded to float32.
+func (q *Quant) Scale(group int) float32 {
+	if stretched(q.Stretch) {
+		return q.Scales[group] * q.Stretch
+	}
+	return q.Scales[group]
+}
+
 // dequantizeRun restores consecutive elements of one group.
 func (q *Quant) dequantizeRun(dst []float32, codes []uint8, group int) {
-	s := q.Scales[group]
+	s := q.Scale(group)
 	if q.Levels != nil {
 		levels := q.Levels
 		for i, c := range codes {

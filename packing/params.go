@@ -21,6 +21,7 @@ const (
 	levelsNone    = 0 // affine codes
 	levelsFloat16 = 1 // 2 bytes each, IEEE 754 binary16
 	levelsFloat32 = 2 // 4 bytes each
+	levelsStretch = 3 // affine codes: one float32 that multiplies all scales
 )
 
 // shortDrop is the number of low bits that a short8 scale does without: 5 bits of the fraction stay,
@@ -37,8 +38,11 @@ func (f forms) levels() int { return int(f >> 6) }
 
 // known reports whether this version defines all three forms.
 func (f forms) known() bool {
-	return f.scales() <= scalesShort8 && f.zeros() <= zerosPacked && f.levels() <= levelsFloat32
+	return f.scales() <= scalesShort8 && f.zeros() <= zerosPacked
 }
+
+// codebook reports whether the codes are those of a codebook.
+func (f forms) codebook() bool { return f.levels() == levelsFloat16 || f.levels() == levelsFloat32 }
 
 // size returns the three lengths of a params section in known forms. groups is at most MaxElements.
 func (f forms) size(groups, bits int) (scales, zeros, levels int) {
@@ -46,7 +50,10 @@ func (f forms) size(groups, bits int) (scales, zeros, levels int) {
 	if f.zeros() == zerosPacked {
 		zeros = PackedLen(groups, bits)
 	}
-	levels = [...]int{0, 2, 4}[f.levels()] << bits
+	levels = [...]int{0, 2, 4, 0}[f.levels()] << bits
+	if f.levels() == levelsStretch {
+		levels = 4
+	}
 	return scales, zeros, levels
 }
 
@@ -67,8 +74,15 @@ func appendParams(dst []byte, q *Quant) ([]byte, forms) {
 			dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(v))
 		}
 	}
+	if stretched(q.Stretch) {
+		levelForm = levelsStretch
+		dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(q.Stretch))
+	}
 	return dst, makeForms(scaleForm, zeroForm, levelForm)
 }
+
+// stretched reports whether a stretch changes anything: 0 stands for none.
+func stretched(v float32) bool { return v != 0 && v != 1 }
 
 // scaleFormOf returns the form that stores scales exactly in the fewest bytes; of equals, the lower.
 func scaleFormOf(scales []float32) int {
@@ -171,7 +185,7 @@ func allDefault(zeros []uint8, bits int) bool {
 }
 
 // decodeParams checks rules R30 to R33 on the params section of e, whose length the index has matched
-// to its forms, and fills in scales, zero points and levels of q.
+// to its forms, and fills in scales, zero points, levels and stretch of q.
 func (e *Entry) decodeParams(q *Quant, src []byte) error {
 	at := e.Offset + e.CodesBytes
 	groups := e.Layout.Groups()
@@ -196,6 +210,13 @@ func (e *Entry) decodeParams(q *Quant, src []byte) error {
 	if q.Zeros != nil && allDefault(q.Zeros, e.Bits) {
 		return formatError(ruleZeros, at+int64(ns), e.Name, "zero points of %q: stored though all are %d", e.Name, 1<<(e.Bits-1))
 	}
+	if e.forms.levels() == levelsStretch {
+		q.Stretch = math.Float32frombits(binary.LittleEndian.Uint32(levels))
+		if !validStretch(q.Stretch) || !stretched(q.Stretch) {
+			return formatError(ruleLevels, at+int64(ns+nz), e.Name, "stretch of %q: %v, want a finite number above 0 other than 1", e.Name, q.Stretch)
+		}
+		return nil
+	}
 	if q.Levels = decodeLevels(levels, e.Bits, e.forms.levels()); !finite(q.Levels) {
 		return formatError(ruleLevels, at+int64(ns+nz), e.Name, "levels of %q: not all are finite", e.Name)
 	}
@@ -204,6 +225,9 @@ func (e *Entry) decodeParams(q *Quant, src []byte) error {
 	}
 	return nil
 }
+
+// validStretch reports whether v can stand in a file: finite and above 0.
+func validStretch(v float32) bool { return v > 0 && v <= math.MaxFloat32 }
 
 func decodeLevels(src []byte, bits, form int) []float32 {
 	if form == levelsNone {

@@ -239,7 +239,7 @@ func (p *parser) quantized(e *Entry) {
 		p.fail(ruleCodesLength, "codes: %d bytes, want %d", e.CodesBytes, want)
 	}
 	e.forms = forms(p.u8())
-	e.Codebook = e.forms.levels() != levelsNone
+	e.Codebook = e.forms.codebook()
 	e.ScalesBytes = p.uvarint(MaxFileBytes, "params length")
 	e.paramsSum = p.u32()
 	p.checkForms(e)

@@ -175,6 +175,8 @@ func (q *Quant) check(n int64) error {
 		return fmt.Errorf("%d scales, want %d finite ones", len(q.Scales), q.Layout.Groups())
 	case q.Zeros != nil && q.Levels != nil:
 		return errors.New("zero points beside levels")
+	case q.Stretch != 0 && (q.Levels != nil || !validStretch(q.Stretch)):
+		return fmt.Errorf("stretch %v, want 0 beside levels, else a finite number above 0", q.Stretch)
 	case q.Zeros != nil && (len(q.Zeros) != len(q.Scales) || !fits(q.Zeros, q.Bits)):
 		return fmt.Errorf("%d zero points, want %d of %d bits", len(q.Zeros), len(q.Scales), q.Bits)
 	case q.Levels != nil && (len(q.Levels) != 1<<q.Bits || !finite(q.Levels)):
