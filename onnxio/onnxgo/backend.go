@@ -2,7 +2,6 @@ package onnxgo
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/owulveryck/onnx-go/backend"
@@ -78,8 +77,8 @@ func (b *Backend) Run() error {
 	return nil
 }
 
-// compile builds the model for the engine. Inputs other than by Unmarshal carry no declared type: a tensor of onnx-go
-// does not tell its symbolic dimensions.
+// compile builds the model for the engine. Without a header inputs carry no declared type: a tensor of onnx-go does
+// not tell which dimensions were symbolic.
 func (b *Backend) compile() error {
 	b.inputs = b.feeds()
 	var inputs, outputs []*onnxio.ValueInfo
@@ -103,12 +102,8 @@ func (b *Backend) compile() error {
 
 // declaration returns the graph input of that name with the type that the header states.
 func (b *Backend) declaration(name string) *onnxio.ValueInfo {
-	if b.header != nil {
-		for _, v := range b.header.inputs {
-			if v.Name == name {
-				return v
-			}
-		}
+	if b.header != nil && b.header.inputNamed[name] != nil {
+		return b.header.inputNamed[name]
 	}
 	return &onnxio.ValueInfo{Name: name}
 }
@@ -173,7 +168,7 @@ func (b *Backend) declares(v *value) bool {
 	if b.header == nil {
 		return v.decoded != nil
 	}
-	return slices.ContainsFunc(b.header.inputs, func(in *onnxio.ValueInfo) bool { return in.Name == v.name })
+	return b.header.inputNamed[v.name] != nil
 }
 
 // results returns the names of the values that may be the graph's outputs where no header says so: computed ones
@@ -188,8 +183,9 @@ func (b *Backend) results() []string {
 	produced := b.produced()
 	var names []string
 	for _, v := range b.values {
-		if v.name != "" && produced[v.name] && (v.decoded != nil || !read[v.name]) && !slices.Contains(names, v.name) {
+		if v.name != "" && produced[v.name] && (v.decoded != nil || !read[v.name]) {
 			names = append(names, v.name)
+			produced[v.name] = false
 		}
 	}
 	return names

@@ -14,6 +14,7 @@ type header struct {
 	opsets       []*onnxio.Opset
 	inputs       []*onnxio.ValueInfo // all inputs of the graph, those with an initializer too
 	outputs      []*onnxio.ValueInfo
+	inputNamed   map[string]*onnxio.ValueInfo
 	initializers map[string]bool
 	nodes        []nodeHeader
 
@@ -29,7 +30,7 @@ type nodeHeader struct {
 }
 
 // maxDeclared bounds the elements of all values whose shape the file declares, because onnx-go allocates them while
-// it decodes: 2^27 elements are 1 GB of float64.
+// it decodes: 2^27 elements are 512 MB of float32, 2 GB of complex128.
 const maxDeclared = 1 << 27
 
 // readHeader reads the header of a ModelProto and refuses, by name, what onnx-go cannot or must not decode.
@@ -55,7 +56,16 @@ func readHeader(b []byte) (*header, error) {
 	if err != nil {
 		return nil, err
 	}
+	h.inputNamed = byName(h.inputs)
 	return h, nil
+}
+
+func byName(values []*onnxio.ValueInfo) map[string]*onnxio.ValueInfo {
+	m := map[string]*onnxio.ValueInfo{}
+	for _, v := range values {
+		m[v.Name] = v
+	}
+	return m
 }
 
 func (h *header) opset(b []byte) error {

@@ -27,9 +27,10 @@ import (
 )
 
 // Decode returns the model in b as onnx-go decodes it, for bq's engine. Inputs (those that no initializer gives) and
-// outputs keep names and order, nodes keep order; attributes are sorted by name, tensors hold raw_data. Operator sets, IR version,
-// names and domains of nodes and the types of inputs and outputs come from the file by a few lines of this
-// package, as onnx-go does not tell them. Documentation, metadata, value_info and training information are left out.
+// outputs keep names and order, nodes keep their order; attributes are sorted by name; tensors hold raw_data. Operator
+// sets, IR version, names and domains of nodes and the types of inputs and outputs come from the file by a few lines
+// of this package, as onnx-go does not tell them. Documentation, metadata, value_info and training information are
+// left out.
 //
 // What onnx-go cannot read is an *onnxio.UnsupportedError that names tensor or node and onnx-go; a malformed model,
 // a panic of the decoder included, is an *onnxio.FormatError. b is not kept.
@@ -39,11 +40,11 @@ func Decode(b []byte) (*onnxio.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	inputs, err := backend.named(m.Input, backend.header.inputs)
+	inputs, err := backend.named(m.Input, backend.header.inputNamed)
 	if err != nil {
 		return nil, err
 	}
-	outputs, err := backend.named(m.Output, backend.header.outputs)
+	outputs, err := backend.named(m.Output, byName(backend.header.outputs))
 	if err != nil {
 		return nil, err
 	}
@@ -97,18 +98,14 @@ func (b *Backend) place(err error) error {
 }
 
 // named returns the declared values, in the order of ids, that the values with these IDs are named after.
-func (b *Backend) named(ids []int64, declared []*onnxio.ValueInfo) ([]*onnxio.ValueInfo, error) {
-	byName := map[string]*onnxio.ValueInfo{}
-	for _, v := range declared {
-		byName[v.Name] = v
-	}
+func (b *Backend) named(ids []int64, declared map[string]*onnxio.ValueInfo) ([]*onnxio.ValueInfo, error) {
 	var list []*onnxio.ValueInfo
 	for _, id := range ids {
 		v := b.byID[id]
-		if v == nil || byName[v.name] == nil {
+		if v == nil || declared[v.name] == nil {
 			return nil, &onnxio.FormatError{Where: "graph", Text: fmt.Sprintf("onnx-go names value %d as input or output, which the graph does not declare", id)}
 		}
-		list = append(list, byName[v.name])
+		list = append(list, declared[v.name])
 	}
 	return list, nil
 }

@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+)
+
+func (s *session) completionCommand() *urfave.Command {
+	return s.command(urfave.Command{
+		Name: "completion", Usage: "print a completion script for a shell", ArgsUsage: "bash|zsh|fish|powershell",
+		Description: "source <(bq completion bash)\nbq completion zsh > \"${fpath[1]}/_bq\"\nbq completion fish > ~/.config/fish/completions/bq.fish",
+	}, resultOutput, false, s.completion)
+}
+
+// completion prints a script made from the flag table, so that it needs no help from the program while typing.
+func (s *session) completion(c *urfave.Context) error {
+	if err := exactly(c, "one shell"); err != nil {
+		return err
+	}
+	scripts := map[string]func(commands []completable) string{"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion, "powershell": powershellCompletion}
+	script := scripts[c.Args().First()]
+	if script == nil {
+		return usagef("reading arguments: want bash, zsh, fish or powershell, got %q", c.Args().First())
+	}
+	var list []completable
+	for _, cmd := range c.App.VisibleCommands() {
+		item := completable{name: cmd.Name, usage: cmd.Usage}
+		for _, f := range cmd.VisibleFlags() {
+			item.flags = append(item.flags, "--"+f.Names()[0])
+		}
+		list = append(list, item)
+	}
+	s.printf("%s", script(list))
+	return nil
+}
+
+// completable is a command as completion scripts need it.
+type completable struct {
+	name, usage string
+	flags       []string
+}
+
+func names(list []completable) string {
+	all := make([]string, len(list))
+	for i, c := range list {
+		all[i] = c.name
+	}
+	return strings.Join(append(all, "help"), " ")
+}
+
+func bashCompletion(list []completable) string {
+	var b strings.Builder
+	b.WriteString("_bq() {\n  local cur=\"${COMP_WORDS[COMP_CWORD]}\"\n  if [ \"$COMP_CWORD\" -eq 1 ]; then\n")
+	b.WriteString("    COMPREPLY=($(compgen -W \"" + names(list) + "\" -- \"$cur\"))\n    return\n  fi\n")
+	b.WriteString("  case \"$cur\" in -*) ;; *) COMPREPLY=(); return ;; esac\n  case \"${COMP_WORDS[1]}\" in\n")
+	for _, c := range list {
+		b.WriteString("    " + c.name + ") COMPREPLY=($(compgen -W \"" + strings.Join(c.flags, " ") + "\" -- \"$cur\")) ;;\n")
+	}
+	b.WriteString("  esac\n}\ncomplete -o default -F _bq bq\n")
+	return b.String()
+}
+
+func zshCompletion(list []completable) string {
+	return "#compdef bq\nautoload -U +X bashcompinit && bashcompinit\n" + bashCompletion(list)
+}
+
+func fishCompletion(list []completable) string {
+	var b strings.Builder
+	for _, c := range list {
+		b.WriteString("complete -c bq -n __fish_use_subcommand -a " + c.name + " -d '" + strings.ReplaceAll(c.usage, "'", "\\'") + "'\n")
+		for _, f := range c.flags {
+			b.WriteString("complete -c bq -n '__fish_seen_subcommand_from " + c.name + "' -l " + strings.TrimPrefix(f, "--") + "\n")
+		}
+	}
+	return b.String()
+}
+
+func powershellCompletion(list []completable) string {
+	var b strings.Builder
+	b.WriteString("Register-ArgumentCompleter -Native -CommandName bq -ScriptBlock {\n  param($word, $ast, $position)\n  $flags = @{\n")
+	for _, c := range list {
+		b.WriteString("    '" + c.name + "' = @('" + strings.Join(c.flags, "','") + "')\n")
+	}
+	b.WriteString("  }\n  $command = $ast.CommandElements[1].Value\n")
+	b.WriteString("  $choices = if ($flags.ContainsKey(\"$command\")) { $flags[$command] } else { '" + names(list) + "' -split ' ' }\n")
+	b.WriteString("  $choices | Where-Object { $_ -like \"$word*\" } | ForEach-Object { [System.Management.Automation.CompletionResult]::new($_) }\n}\n")
+	return b.String()
+}

@@ -1,0 +1,259 @@
+package cli
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"bq/convert"
+	"bq/onnxio"
+	"bq/packing"
+)
+
+func (s *session) convertCommand() *urfave.Command {
+	flags := []urfave.Flag{
+		&urfave.StringFlag{Name: "bits", Usage: "at most 2^B levels for every covered tensor, B from 1 to 8", Value: "8"},
+		&urfave.StringFlag{Name: "method", Usage: "auto (measured rate and distortion), affine, lloyd, balanced (equal counts), balanced:P (equal mass of f^P), paper (literal)", Value: "auto"},
+		&urfave.StringFlag{Name: "group", Usage: "scales per channel, tensor, or block of 16 to 1024 weights", Value: "channel"},
+		&urfave.StringFlag{Name: "act-bits", Usage: "also quantize activations to N bits, from 2 to 8; 0: float; needs data", Value: "0"},
+		&urfave.StringSliceFlag{Name: "keep", Usage: "leave the tensors that a glob fits in float; repeatable"},
+		&urfave.StringSliceFlag{Name: "bits-of", Usage: "GLOB=N: give these N bits; repeatable, later wins"},
+		&urfave.BoolFlag{Name: "strict", Usage: "a tensor kept for op, type, nonfinite or gain is an error", DisableDefaultText: true},
+	}
+	return s.command(urfave.Command{
+		Name: "convert", Usage: "quantize a model into a .bq", ArgsUsage: "MODEL.onnx [-o MODEL.bq] [flags]",
+		Description: "bq convert model.onnx\nbq convert model.onnx --bits 4 --data photos --image preset=imagenet\nbq convert model.onnx --bits 4 --keep '*head*' --bits-of 'conv1.*=8'",
+		Flags:       append(flags, dataFlags()...),
+	}, "the container, - for stdout; by default beside the model", true, s.convert)
+}
+
+// convertOptions reads the flags of convert.
+func convertOptions(c *urfave.Context) (o convert.Options, err error) {
+	o.MadeBy, o.Strict, o.Keep = "bq "+Version, c.Bool("strict"), c.StringSlice("keep")
+	if o.Bits, err = wholeNumber("--bits", c.String("bits"), 1, 8); err != nil {
+		return o, err
+	}
+	if o.Method, err = convert.ParseMethod(c.String("method")); err != nil {
+		return o, usagef("reading --method: %v", err)
+	}
+	if o.Group, err = group(c.String("group")); err != nil {
+		return o, err
+	}
+	if o.ActBits, err = wholeNumber("--act-bits", c.String("act-bits"), 0, 8); err != nil {
+		return o, err
+	}
+	if o.ActBits == 1 {
+		return o, usagef("reading --act-bits: want 0, or 2 to 8, got 1")
+	}
+	for _, v := range c.StringSlice("bits-of") {
+		b, err := bitsOf(v)
+		if err != nil {
+			return o, err
+		}
+		o.BitsOf = append(o.BitsOf, b)
+	}
+	return o, nil
+}
+
+func (s *session) convert(c *urfave.Context) error {
+	if err := exactly(c, "one model"); err != nil {
+		return err
+	}
+	o, err := convertOptions(c)
+	if err != nil {
+		return err
+	}
+	o.Threads = s.threads
+	if o.ActBits > 0 && !hasData(c) {
+		return &usageError{text: "reading --act-bits: activations need samples to calibrate on", hint: "add --data PATH"}
+	}
+	in, err := s.openModel(c.Args().First())
+	if err != nil {
+		return err
+	}
+	defer in.close()
+	out, err := s.convertTarget(c, in)
+	if err != nil {
+		return err
+	}
+	if o.Samples, o.OutputKinds, err = s.samples(c, in.file.Model, calibrationSamples); err != nil {
+		return err
+	}
+	if o.Method.Literal() {
+		s.warn("--method paper is the paper's quantizer to the letter: without the training that goes with it, it destroys a model")
+	}
+	progress := s.newProgress()
+	defer progress.stop()
+	o.Progress = progress.update
+	var result *convert.Result
+	done := &written{path: "stdout", data: c.String("data")}
+	fill := func(w io.Writer) error {
+		buffered := bufio.NewWriterSize(w, 1<<20)
+		if result, err = convert.Convert(s.ctx, in.file, buffered, o); err != nil {
+			return convertError(in, err)
+		}
+		return buffered.Flush()
+	}
+	check := func(path string) error { return done.check(path, result) }
+	if out == nil {
+		err = s.toStdout(fill, check)
+	} else {
+		done.path = out.path
+		err = out.write(fill, check)
+	}
+	progress.stop()
+	if err != nil {
+		return err
+	}
+	return s.reportConvert(in, done, result, &o)
+}
+
+// written is a container that convert wrote.
+type written struct {
+	path, data string
+	sha256     string
+	size       sizeRecord
+}
+
+// check reads a container that was just written, every tensor in it, and takes its figures.
+func (w *written) check(path string, r *convert.Result) error {
+	f, size, err := openFile(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, faults := packing.Check(f, size); len(faults) > 0 {
+		return errors.New(faults[0].String())
+	}
+	p, err := packing.Open(f, size)
+	if err != nil {
+		return err
+	}
+	w.size = newSizeRecord(p, size, floatWeights(r.Tensors))
+	w.sha256, err = fileSHA256(f)
+	return err
+}
+
+// convertError adds the file and a way out to an error of a conversion.
+func convertError(in *input, err error) error {
+	var nothing *convert.NothingError
+	switch {
+	case errors.As(err, &nothing) && nothing.Already > 0:
+		return &hintError{fmt.Errorf("converting %s: %w", in.name, err), "the model can be used as it is"}
+	case errors.As(err, &nothing) || errors.Is(err, convert.ErrLarger):
+		return &hintError{fmt.Errorf("converting %s: %w", in.name, err), "bq inspect " + in.name + " --tensors"}
+	}
+	var noMatch *convert.NoMatchError
+	if errors.As(err, &noMatch) {
+		return err
+	}
+	return fmt.Errorf("converting %s: %w", in.name, err)
+}
+
+// convertTarget decides where the container goes; nil means stdout.
+func (s *session) convertTarget(c *urfave.Context, in *input) (*target, error) {
+	path := c.String("output")
+	switch {
+	case path == "-" && c.Bool("json"):
+		return nil, usagef("reading arguments: -o - and --json both want stdout")
+	case path == "-":
+		s.quiet = true
+		return nil, nil
+	case path == "" && in.name == "-":
+		return nil, &usageError{text: "reading arguments: a model from stdin needs a name for the result", hint: "-o MODEL.bq, or -o - for stdout"}
+	case path == "":
+		path = strings.TrimSuffix(in.name, filepath.Ext(in.name)) + ".bq"
+	}
+	t := &target{path: path, force: c.Bool("force"), ours: isContainer, avoid: in.paths()}
+	return t, t.check()
+}
+
+// isContainer reports whether the file starts like a container.
+func isContainer(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, packing.SniffBytes)
+	_, err = io.ReadFull(f, head)
+	return err == nil && packing.IsContainer(head)
+}
+
+func openFile(path string) (*os.File, int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, fmt.Errorf("reading %s: %w", path, pathCause(err))
+	}
+	info, err := f.Stat()
+	if err == nil && info.IsDir() {
+		err = errors.New("is a directory")
+	}
+	if err != nil {
+		f.Close()
+		return nil, 0, fmt.Errorf("reading %s: %w", path, pathCause(err))
+	}
+	return f, info.Size(), nil
+}
+
+// input is a model that was opened for reading.
+type input struct {
+	name  string // as given on the command line
+	file  *onnxio.File
+	spool string // a copy of stdin
+}
+
+// paths returns the files that an output must not overwrite.
+func (in *input) paths() []string {
+	if in.name == "-" {
+		return nil
+	}
+	return append([]string{in.name}, in.file.ExternalPaths...)
+}
+
+func (in *input) close() {
+	in.file.Close()
+	if in.spool != "" {
+		os.Remove(in.spool)
+		trackTemporary(in.spool, false)
+	}
+}
+
+// openModel opens an ONNX model; "-" is stdin, spooled to a temporary file.
+func (s *session) openModel(name string) (*input, error) {
+	in := &input{name: name}
+	path := name
+	if name == "-" {
+		f, err := os.CreateTemp("", "bq-*.onnx")
+		if err != nil {
+			return nil, fmt.Errorf("reading stdin: %w", err)
+		}
+		in.spool, path = f.Name(), f.Name()
+		trackTemporary(path, true)
+		_, err = io.Copy(f, s.stdin)
+		if err = errors.Join(err, f.Close()); err != nil {
+			os.Remove(path)
+			return nil, fmt.Errorf("reading stdin: %w", err)
+		}
+	}
+	if isContainer(path) {
+		return nil, fmt.Errorf("reading %s: a bq container, want an ONNX model", name)
+	}
+	file, err := onnxio.Open(path)
+	if err != nil {
+		if in.spool != "" {
+			os.Remove(in.spool)
+			trackTemporary(in.spool, false)
+			err = errors.New(strings.Replace(err.Error(), in.spool, "stdin", 1))
+		}
+		return nil, err
+	}
+	in.file = file
+	return in, nil
+}

@@ -1,0 +1,200 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"bq/convert"
+	"bq/onnxio"
+	"bq/verify"
+)
+
+func (s *session) exportCommand() *urfave.Command {
+	return s.command(urfave.Command{
+		Name: "export", Usage: "write a standard ONNX file again", ArgsUsage: "MODEL.bq [-o MODEL.bq.onnx] [--form qdq|float]",
+		Description: "bq export model.bq\nbq export model.bq --form float -o model.float.onnx\nbq export model.bq -o - | sha256sum",
+		Flags: []urfave.Flag{
+			&urfave.StringFlag{Name: "form", Usage: "qdq: codes behind DequantizeLinear, or Gather from a table for codebooks; float: plain values", Value: "qdq"},
+		},
+	}, "the ONNX file, - for stdout; by default beside the container", true, s.export)
+}
+
+type exportRecord struct {
+	Schema   string          `json:"schema"`
+	Input    verify.Model    `json:"input"`
+	Output   verify.Model    `json:"output"`
+	Form     string          `json:"form"`
+	OpsetWas int64           `json:"opset_was"`
+	OpsetNow int64           `json:"opset_now"`
+	Widened  []widenedRecord `json:"widened"`
+	Plain    []string        `json:"plain,omitempty"`
+}
+
+type widenedRecord struct {
+	Name    string `json:"name"`
+	BitsWas int    `json:"bits_was"`
+	BitsNow int    `json:"bits_now"`
+}
+
+// maxExport is the largest message that protobuf readers accept.
+const maxExport = 1<<31 - 1
+
+// producer marks the models that bq writes.
+const producer = "bq"
+
+func (s *session) export(c *urfave.Context) error {
+	if err := exactly(c, "one .bq file"); err != nil {
+		return err
+	}
+	form, ok := map[string]convert.Form{"qdq": convert.FormQDQ, "float": convert.FormFloat}[c.String("form")]
+	if !ok {
+		return usagef("reading --form: want qdq or float, got %q", c.String("form"))
+	}
+	path := c.Args().First()
+	if !isContainer(path) {
+		return notAContainer(path)
+	}
+	f, close, err := openContainer(path)
+	if err != nil {
+		return err
+	}
+	defer close()
+	out, err := s.exportTarget(c, path)
+	if err != nil {
+		return err
+	}
+	m, counts, err := convert.Restore(f.File, form)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	m.ProducerName, m.ProducerVersion = producer, Version
+	size := m.Size()
+	if size > maxExport {
+		return fmt.Errorf("exporting %s: %s bytes are more than one protobuf file can hold", path, thousands(size))
+	}
+	fill := func(w io.Writer) error {
+		b := bufio.NewWriterSize(w, 1<<20)
+		if _, err := m.WriteTo(b); err != nil {
+			return err
+		}
+		return b.Flush()
+	}
+	verify := func(tmp string) error { return sameModel(tmp, m) }
+	if out == nil {
+		return s.toStdout(fill, verify)
+	}
+	if err := out.write(fill, verify); err != nil {
+		return err
+	}
+	return s.reportExport(f, out, m, counts, c.String("form"))
+}
+
+func (s *session) exportTarget(c *urfave.Context, in string) (*target, error) {
+	path := c.String("output")
+	switch {
+	case path == "-" && c.Bool("json"):
+		return nil, usagef("reading arguments: -o - and --json both want stdout")
+	case path == "-":
+		s.quiet = true
+		return nil, nil
+	case path == "":
+		path = strings.TrimSuffix(in, ".bq") + ".bq.onnx"
+	}
+	t := &target{path: path, force: c.Bool("force"), ours: isExport, avoid: []string{in}}
+	return t, t.check()
+}
+
+// isExport reports whether a file is a model that bq wrote.
+func isExport(path string) bool {
+	f, err := onnxio.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return f.Model.ProducerName == producer
+}
+
+// sameModel compares a written file with the model that was to be written.
+func sameModel(path string, m *onnxio.Model) error {
+	f, err := onnxio.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	rest := f.Bytes
+	if _, err := m.WriteTo(compareWriter{&rest}); err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return fmt.Errorf("%d bytes too many", len(rest))
+	}
+	return nil
+}
+
+// compareWriter takes what equals the front of rest off it.
+type compareWriter struct{ rest *[]byte }
+
+func (w compareWriter) Write(b []byte) (int, error) {
+	if !bytes.HasPrefix(*w.rest, b) {
+		return 0, errors.New("the file differs from what was written")
+	}
+	*w.rest = (*w.rest)[len(b):]
+	return len(b), nil
+}
+
+func (s *session) reportExport(f *container, out *target, m *onnxio.Model, counts *convert.Lowered, form string) error {
+	opset := m.Opset(onnxio.DefaultDomain)
+	written, err := s.openModel(out.path)
+	if err != nil {
+		return err
+	}
+	defer written.close()
+	if s.json {
+		contents, err := convert.ReadContents(f.File)
+		if err != nil {
+			return err
+		}
+		in, err := f.record(contents)
+		if err != nil {
+			return err
+		}
+		rec := exportRecord{Schema: "bq.export/1", Input: in.Model, Output: written.record(), Form: form, OpsetWas: opset, OpsetNow: opset,
+			Widened: []widenedRecord{}, Plain: counts.Plain}
+		for _, w := range counts.Widened {
+			rec.Widened = append(rec.Widened, widenedRecord{w.Name, w.Bits, w.BitsNow})
+		}
+		return s.printJSON(rec)
+	}
+	s.printf("%s  %s bytes, opset %d; %s\n", out.path, thousands(int64(len(written.file.Bytes))), opset, loweredText(counts, form))
+	if len(counts.Plain) > 0 {
+		s.note("left as plain values, as their blocks cross the rows of the tensor: %s", strings.Join(counts.Plain, ", "))
+	}
+	return nil
+}
+
+func loweredText(l *convert.Lowered, form string) string {
+	if form == "float" {
+		return "plain values"
+	}
+	var parts []string
+	add := func(n int, what string) {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, what))
+		}
+	}
+	add(l.Dequantize, "DequantizeLinear")
+	add(l.Gather, "Gather")
+	add(l.Arithmetic, "Cast and Mul")
+	add(len(l.Plain), "plain")
+	text := strings.Join(parts, ", ")
+	if len(l.Widened) > 0 {
+		text += fmt.Sprintf("; widened %s to 8 bits", plural(len(l.Widened), "tensor"))
+	}
+	return text
+}

@@ -1,0 +1,306 @@
+package cli
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"bq/convert"
+	"bq/onnxio"
+	"bq/packing"
+	"bq/verify"
+)
+
+func (s *session) inspectCommand() *urfave.Command {
+	return s.command(urfave.Command{
+		Name: "inspect", Usage: "show what is in a file", ArgsUsage: "FILE [--tensors] [--tensor GLOB]",
+		Description: "bq inspect model.bq\nbq inspect model.bq --tensors\nbq inspect model.bq --tensor 'conv1.*'",
+		Flags: []urfave.Flag{
+			&urfave.BoolFlag{Name: "tensors", Usage: "a line for each float tensor, with the reasons for keeping", DisableDefaultText: true},
+			&urfave.StringSliceFlag{Name: "tensor", Usage: "read the codes of the tensors that a glob fits: levels, scales, a histogram; repeatable"},
+		},
+	}, resultOutput, false, s.inspect)
+}
+
+type inspectRecord struct {
+	Schema       string             `json:"schema"`
+	Model        verify.Model       `json:"model"`
+	MadeBy       string             `json:"made_by"`
+	SourceSHA256 string             `json:"source_sha256"`
+	Inputs       []valueRecord      `json:"inputs"`
+	Outputs      []valueRecord      `json:"outputs"`
+	Size         *sizeRecord        `json:"size"`
+	Tensors      []tensorRecord     `json:"tensors"`
+	Activations  []activationRecord `json:"activations,omitempty"`
+	Data         *calibrationRecord `json:"data"`
+	Drift        []heldOutRecord    `json:"drift"`
+	Why          string             `json:"why,omitempty"`
+}
+
+type valueRecord struct {
+	Name  string `json:"name"`
+	DType string `json:"dtype"`
+	Shape []any  `json:"shape"`
+}
+
+// calibrationRecord tells of the samples that a container was calibrated on.
+type calibrationRecord struct {
+	Kind    string `json:"kind"`
+	SHA256  string `json:"sha256"`
+	Samples int    `json:"samples"`
+	HeldOut int    `json:"held_out"`
+}
+
+type heldOutRecord struct {
+	Output string   `json:"output"`
+	Kind   string   `json:"kind"`
+	Drift  *float64 `json:"drift"`
+}
+
+func (s *session) inspect(c *urfave.Context) error {
+	if err := exactly(c, "one file"); err != nil {
+		return err
+	}
+	path := c.Args().First()
+	if isContainer(path) {
+		return s.inspectContainer(c, path)
+	}
+	if looksLikeContainer(path) {
+		return notAContainer(path)
+	}
+	return s.inspectModel(c, path)
+}
+
+func (s *session) inspectModel(c *urfave.Context, path string) error {
+	in, err := s.openModel(path)
+	if err != nil {
+		return err
+	}
+	defer in.close()
+	if len(c.StringSlice("tensor")) > 0 {
+		return usagef("reading --tensor: %s is an ONNX model, codes stand in .bq files", path)
+	}
+	list, err := convert.ListTensors(in.file.Model)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	rec := inspectRecord{Schema: "bq.inspect/1", Model: in.record(), MadeBy: strings.TrimSpace(in.file.Model.ProducerName + " " + in.file.Model.ProducerVersion),
+		SourceSHA256: in.record().SHA256, Why: "an ONNX model: size, data and drift belong to containers"}
+	rec.fill(in.file.Model, list)
+	for i := range rec.Tensors {
+		rec.Tensors[i].State, rec.Tensors[i].Why = "float", ""
+	}
+	if s.json {
+		return s.printJSON(rec)
+	}
+	m := in.file.Model
+	s.printf("ONNX model, IR %d, opset %d, %s, producer %s\n", m.IRVersion, m.Opset(onnxio.DefaultDomain), plural(len(m.Graph.Nodes), "node"), rec.MadeBy)
+	s.interfaceLines(m)
+	quantizable, weights := 0, 0
+	for _, v := range list {
+		if v.Quantized() {
+			quantizable++
+			weights += v.Elements
+		}
+	}
+	s.printf("%s bytes, %s of %s values; %s, %s weights, can be quantized\n", thousands(int64(len(in.file.Bytes))), plural(len(list), "float tensor"),
+		thousands(floatWeights(list)), plural(quantizable, "tensor"), thousands(weights))
+	if c.Bool("tensors") {
+		s.modelTable(list)
+	}
+	return nil
+}
+
+// modelTable prints a line for each float tensor of an ONNX model.
+func (s *session) modelTable(list []convert.Coverage) {
+	for _, v := range list {
+		state := "can be quantized"
+		if !v.Quantized() {
+			state = "would be kept (" + string(v.Reason) + ")"
+		}
+		s.printf("  %s  %s %s  %s bytes  %s\n", escape(v.Name), v.Op, shapeText(v.Shape), thousands(v.Bytes), state)
+	}
+}
+
+func (s *session) inspectContainer(c *urfave.Context, path string) error {
+	f, close, err := openContainer(path)
+	if err != nil {
+		return err
+	}
+	defer close()
+	contents, err := convert.ReadContents(f.File)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	if globs := c.StringSlice("tensor"); len(globs) > 0 {
+		return s.inspectTensors(f.File, contents, globs)
+	}
+	rec, err := f.record(contents)
+	if err != nil {
+		return err
+	}
+	if s.json {
+		return s.printJSON(rec)
+	}
+	a, m := contents.About, contents.Model
+	s.printf("bq container 1, made by %s from a model of %s bytes (sha256 %.8s...), opset %d, %s\n", a.MadeBy, thousands(a.Source.Bytes), a.Source.SHA256,
+		m.Opset(onnxio.DefaultDomain), plural(len(m.Graph.Nodes), "node"))
+	s.interfaceLines(m)
+	s.printf("%s bytes, %.2f bits/weight:\n", thousands(rec.Size.FileBytes), rec.Size.BPW)
+	s.sizeLine(*rec.Size)
+	s.printf("%s\n", coverageLine(contents.Tensors))
+	if n := len(a.Activations); n > 0 {
+		s.printf("%s of %d bits\n", plural(n, "quantized activation"), a.Activations[0].Bits)
+	}
+	if k := a.Calibration; k != nil {
+		s.printf("calibrated on %s (data %.8s...), held out %d%s\n", plural(k.Samples, sampleNoun(k.Kind)), k.Data, k.HeldOut, heldOutText(k))
+	}
+	if c.Bool("tensors") {
+		s.tensorTable(contents.Tensors)
+	}
+	return nil
+}
+
+// sampleNoun says what a sample is, and that it was made up where it was.
+func sampleNoun(kind string) string {
+	if kind == syntheticKind {
+		return "synthetic sample"
+	}
+	return "sample"
+}
+
+func heldOutText(k *convert.Calibration) string {
+	var b strings.Builder
+	for _, o := range k.Outputs {
+		unit := " nats"
+		if o.Kind == "values" {
+			unit = " noise/signal"
+		}
+		fmt.Fprintf(&b, ", %s drift %s%s", escape(o.Name), figure(o.Drift, "%.4g"), unit)
+	}
+	return b.String()
+}
+
+func (s *session) interfaceLines(m *onnxio.Model) {
+	for _, v := range m.Graph.FeedInputs() {
+		s.printf("input   %s\n", valueText(v))
+	}
+	for _, v := range m.Graph.Outputs {
+		s.printf("output  %s\n", valueText(v))
+	}
+}
+
+// valueText writes a value as `logits [N 10] float32`.
+func valueText(v *onnxio.ValueInfo) string {
+	if v.Type == nil {
+		return escape(v.Name)
+	}
+	shape := "of unknown rank"
+	if v.Type.HasShape {
+		shape = fmt.Sprint(shapeOf(v))
+	}
+	return fmt.Sprintf("%s %s %s", escape(v.Name), shape, v.Type.Elem)
+}
+
+// shapeOf lists dimensions: numbers, names, or "?".
+func shapeOf(v *onnxio.ValueInfo) []any {
+	list := []any{}
+	if v.Type == nil {
+		return list
+	}
+	for _, d := range v.Type.Shape {
+		switch {
+		case d.Known:
+			list = append(list, d.Value)
+		case d.Param != "":
+			list = append(list, d.Param)
+		default:
+			list = append(list, "?")
+		}
+	}
+	return list
+}
+
+func valueRecords(values []*onnxio.ValueInfo) []valueRecord {
+	list := []valueRecord{}
+	for _, v := range values {
+		r := valueRecord{Name: v.Name, Shape: shapeOf(v)}
+		if v.Type != nil {
+			r.DType = v.Type.Elem.String()
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+// fill gives a record what graph and coverage say.
+func (r *inspectRecord) fill(m *onnxio.Model, list []convert.Coverage) {
+	r.Inputs, r.Outputs = valueRecords(m.Graph.FeedInputs()), valueRecords(m.Graph.Outputs)
+	r.Tensors = []tensorRecord{}
+	for _, v := range list {
+		r.Tensors = append(r.Tensors, newTensorRecord(v))
+	}
+}
+
+// histogramWidth is the length of the longest bar of a code histogram.
+const histogramWidth = 50
+
+// inspectTensors reads the tensors that a glob fits and prints levels, scales and how often each code is used.
+func (s *session) inspectTensors(f *packing.File, contents *convert.Contents, globs []string) error {
+	chosen, err := convert.Match(contents.Tensors, "--tensor", globs)
+	if err != nil {
+		return err
+	}
+	for _, v := range chosen {
+		i, ok := f.Lookup(v.Name)
+		if !ok {
+			s.printf("%s  %s, kept (%s) in the graph\n", escape(v.Name), shapeText(v.Shape), v.Reason)
+			continue
+		}
+		t, err := f.Tensor(i)
+		if err != nil {
+			return err
+		}
+		s.tensorDetail(v, t)
+	}
+	return nil
+}
+
+func (s *session) tensorDetail(v convert.Coverage, t *packing.Tensor) {
+	if t.Quant == nil {
+		s.printf("%s  %s %s  %s %s, kept (%s), %s bytes\n", escape(v.Name), v.Op, shapeText(v.Shape), plural(v.Elements, "value"), onnxio.DataType(t.Type), v.Reason, thousands(v.Bytes))
+		return
+	}
+	q := t.Quant
+	s.printf("%s  %s %s  %s, %d bits, %.2f bits/weight, %s bytes\n", escape(v.Name), v.Op, shapeText(v.Shape), memberText(v), v.Bits, v.BitsPerWeight(), thousands(v.Bytes))
+	low, high := math.Inf(1), math.Inf(-1)
+	for _, x := range q.Scales {
+		low, high = min(low, float64(x)), max(high, float64(x))
+	}
+	s.printf("  %s from %.6g to %.6g\n", plural(len(q.Scales), "scale"), low, high)
+	counts := make([]int, 1<<q.Bits)
+	for _, code := range q.Codes {
+		counts[code]++
+	}
+	most := 1
+	for _, n := range counts {
+		most = max(most, n)
+	}
+	for code, n := range counts {
+		s.printf("  %3d  %s  %8s  %s\n", code, levelText(q, code), thousands(n), strings.Repeat("#", (n*histogramWidth+most-1)/most))
+	}
+}
+
+// levelText writes the value of a code in units of the scale, and for a codebook the edge above it.
+func levelText(q *packing.Quant, code int) string {
+	if q.Levels == nil {
+		return fmt.Sprintf("%+5d less the zero point", code)
+	}
+	edge := "      -"
+	if code+1 < len(q.Levels) {
+		edge = fmt.Sprintf("%+7.4f", (q.Levels[code]+q.Levels[code+1])/2)
+	}
+	return fmt.Sprintf("level %+7.4f  edge %s", q.Levels[code], edge)
+}

@@ -1,0 +1,355 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	urfave "github.com/urfave/cli/v2"
+
+	"bq/convert"
+	"bq/internal/infer"
+	"bq/onnxio"
+	"bq/onnxio/onnxgo"
+	"bq/verify"
+)
+
+func (s *session) verifyCommand() *urfave.Command {
+	flags := []urfave.Flag{
+		&urfave.StringSliceFlag{Name: "max-kl", Usage: "[OUT=]X: mean KL in nats, of output OUT or of all class outputs; repeatable"},
+		&urfave.StringSliceFlag{Name: "min-agree", Usage: "[OUT=]X: share of rows with the same top-1, as 0.99 or 99%; repeatable"},
+		&urfave.StringFlag{Name: "max-top1-drop", Usage: "float accuracy minus quantized accuracy, a share; needs labels"},
+		&urfave.StringSliceFlag{Name: "min-sqnr", Usage: "[OUT=]X: dB over all samples, of output OUT or of all outputs of kind values; repeatable"},
+		&urfave.StringFlag{Name: "reader", Usage: "who decodes A: native, or onnx-go, which shares no code with convert", Value: "native"},
+	}
+	return s.command(urfave.Command{
+		Name: "verify", Usage: "measure the drift of B against A, and gate it", ArgsUsage: "A.onnx B.bq|B.onnx --data PATH [limits]",
+		Description: "bq verify model.onnx model.bq --data samples.npz\nbq verify model.onnx model.bq --data samples.npz --max-kl 0.02 --min-agree 99%\nbq verify model.onnx other.onnx --data photos --image preset=imagenet --json",
+		Flags:       append(flags, dataFlags()...),
+	}, resultOutput, false, s.verify)
+}
+
+func (s *session) verify(c *urfave.Context) error {
+	if err := exactly(c, "model A", "model B"); err != nil {
+		return err
+	}
+	o, err := verifyOptions(c)
+	if err != nil {
+		return err
+	}
+	if !hasData(c) {
+		return &usageError{text: "reading arguments: verify needs samples", hint: "add --data PATH"}
+	}
+	if c.Args().Get(0) == "-" && c.Args().Get(1) == "-" {
+		return usagef("reading arguments: stdin can be one of the models, not both")
+	}
+	a, err := s.reference(c)
+	if err != nil {
+		return err
+	}
+	b, err := s.side(c.Args().Get(1))
+	if err != nil {
+		return err
+	}
+	set, kinds, err := s.samples(c, a.Graph, 0)
+	if err != nil {
+		return err
+	}
+	o.Kinds, o.Threads = kinds, s.threads
+	progress := s.newProgress()
+	o.Progress = func(done, total int) { progress.update("running both models", done, total) }
+	r, err := verify.Run(s.ctx, a.Side, b.Side, set, o)
+	progress.stop()
+	if err != nil {
+		return verifyError(err)
+	}
+	if b.size != nil {
+		r.Size = b.size
+	}
+	return s.reportVerify(r)
+}
+
+// verifyError adds the outputs there are to an error about one that is not.
+func verifyError(err error) error {
+	var limit *verify.LimitError
+	if !errors.As(err, &limit) {
+		return err
+	}
+	names := make([]string, len(limit.Outputs))
+	for i, o := range limit.Outputs {
+		names[i] = fmt.Sprintf("%s (%v)", o.Name, o.Kind)
+	}
+	return &usageError{text: err.Error(), hint: "outputs: " + strings.Join(names, ", ")}
+}
+
+// verifyOptions reads the limits.
+func verifyOptions(c *urfave.Context) (o verify.Options, err error) {
+	if o.MaxKL, err = limits(c, "max-kl", decimal); err != nil {
+		return o, err
+	}
+	if o.MinAgree, err = limits(c, "min-agree", fraction); err != nil {
+		return o, err
+	}
+	if o.MinSQNR, err = limits(c, "min-sqnr", decimal); err != nil {
+		return o, err
+	}
+	if c.IsSet("max-top1-drop") {
+		v, err := fraction("--max-top1-drop", c.String("max-top1-drop"))
+		if err != nil {
+			return o, err
+		}
+		o.MaxTop1Drop = &v
+	}
+	if r := c.String("reader"); r != "native" && r != "onnx-go" {
+		return o, usagef("reading --reader: want native or onnx-go, got %q", r)
+	}
+	return o, nil
+}
+
+// limits reads a repeatable flag of [OUT=]X, split at the last "=".
+func limits(c *urfave.Context, flag string, read func(flag, value string) (float64, error)) ([]verify.Limit, error) {
+	var list []verify.Limit
+	for _, v := range c.StringSlice(flag) {
+		l := verify.Limit{}
+		if i := strings.LastIndexByte(v, '='); i >= 0 {
+			l.Output, v = v[:i], v[i+1:]
+		}
+		var err error
+		if l.Value, err = read("--"+flag, v); err != nil {
+			return nil, err
+		}
+		list = append(list, l)
+	}
+	return list, nil
+}
+
+// side is a model that is ready to run, with the parts of its file where it is a container.
+type side struct {
+	verify.Side
+	size *sizeRecord
+}
+
+// reference opens model A with the reader asked for.
+func (s *session) reference(c *urfave.Context) (*side, error) {
+	path := c.Args().Get(0)
+	if c.String("reader") == "native" {
+		return s.side(path)
+	}
+	if isContainer(path) {
+		return nil, usagef("reading --reader: onnx-go reads ONNX files, %s is a bq container", path)
+	}
+	in, err := s.openModel(path)
+	if err != nil {
+		return nil, err
+	}
+	defer in.close()
+	m, err := onnxgo.Decode(in.file.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s by onnx-go: %w", path, err)
+	}
+	sd, err := newSide(path, in.record(), m)
+	return sd, err
+}
+
+// side opens an ONNX model or a container to run it.
+func (s *session) side(path string) (*side, error) {
+	if path != "-" && isContainer(path) {
+		return s.containerSide(path)
+	}
+	if looksLikeContainer(path) {
+		return nil, notAContainer(path)
+	}
+	in, err := s.openModel(path)
+	if err != nil {
+		return nil, err
+	}
+	defer in.close()
+	return newSide(path, in.record(), in.file.Model)
+}
+
+func (s *session) containerSide(path string) (*side, error) {
+	f, close, err := openContainer(path)
+	if err != nil {
+		return nil, err
+	}
+	defer close()
+	if err := f.Verify(); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	contents, err := convert.ReadContents(f.File)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	rec, err := f.record(contents)
+	if err != nil {
+		return nil, err
+	}
+	m, _, err := convert.Restore(f.File, convert.FormFloat)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	sd, err := newSide(path, rec.Model, m)
+	if err != nil {
+		return nil, err
+	}
+	sd.size = rec.Size
+	return sd, nil
+}
+
+// newSide compiles a model. Samples are spread over threads, so that each runs on one.
+func newSide(path string, record verify.Model, m *onnxio.Model) (*side, error) {
+	p, err := infer.Options{Threads: 1}.Compile(m)
+	if err != nil {
+		var unsupported *onnxio.UnsupportedError
+		if errors.As(err, &unsupported) {
+			return nil, &hintError{fmt.Errorf("preparing %s: %w", path, err), "bq ops " + path}
+		}
+		return nil, fmt.Errorf("preparing %s: %w", path, err)
+	}
+	return &side{Side: verify.Side{Model: record, Program: p, Graph: m}}, nil
+}
+
+// withThreads compiles the model again with threads inside its operators.
+func (sd *side) withThreads(n int) (*infer.Program, error) {
+	return infer.Options{Threads: n}.Compile(sd.Graph)
+}
+
+func (s *session) reportVerify(r *verify.Report) error {
+	if s.json {
+		if err := s.printJSON(r); err != nil {
+			return err
+		}
+		return verdictStatus(r)
+	}
+	s.driftTable(r)
+	for _, l := range r.Limits {
+		s.printf("%s\n", limitText(l))
+	}
+	for _, n := range r.Notes {
+		s.note("%s", n)
+	}
+	on := ""
+	if r.Data.Kind == syntheticKind {
+		on = " on synthetic data"
+	}
+	switch r.Verdict {
+	case verify.Ungated:
+		s.note("no limit given, nothing is gated")
+	case verify.Pass:
+		s.verdict("PASS", green, on, plural(len(r.Limits), "limit"))
+	default:
+		failed := 0
+		for _, l := range r.Limits {
+			if !l.Pass {
+				failed++
+			}
+		}
+		s.verdict("FAIL", red, on, fmt.Sprintf("%d of %s", failed, plural(len(r.Limits), "limit")))
+	}
+	return verdictStatus(r)
+}
+
+func verdictStatus(r *verify.Report) error {
+	if r.Verdict == verify.Fail {
+		return statusOnly(statusDrift)
+	}
+	return nil
+}
+
+// driftTable prints a line for each output.
+func (s *session) driftTable(r *verify.Report) {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	labelled := false
+	for _, o := range r.Outputs {
+		labelled = labelled || o.Top1Float != nil
+	}
+	head := "output\tkind\trows\tKL mean, nats\tp99\tmax\tsame top-1\tSQNR"
+	if labelled {
+		head += "\taccuracy\tnll"
+	}
+	fmt.Fprintln(w, head)
+	for _, o := range r.Outputs {
+		sqnr := figure(o.SQNR, "%.1f dB")
+		if o.SQNR == nil && strings.HasSuffix(o.Why, "equal") {
+			sqnr = "equal"
+		}
+		if o.KLNats == nil {
+			fmt.Fprintf(w, "%s\t%s\t-\t-\t-\t-\t-\t%s\n", cell(o.Name), o.Kind, sqnr)
+			continue
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", cell(o.Name), o.Kind, thousands(o.Rows), estimate(o.KLNats, o.KLSE, 1, "%.4g", ""),
+			figure(o.KLP99, "%.3g"), figure(o.KLMax, "%.3g"), estimate(o.Agree, o.AgreeSE, 100, "%.2f", " %"), sqnr)
+		if o.Top1Float != nil {
+			fmt.Fprintf(w, "\t%.2f -> %.2f %%\t%.4f -> %.4f", 100**o.Top1Float, 100**o.Top1Quant, *o.NLLFloat, *o.NLLQuantized)
+		}
+		fmt.Fprintln(w)
+	}
+	w.Flush()
+	s.printf("%s", trimLines(b.String()))
+}
+
+// figure formats a number that may not exist.
+func figure(v *float64, format string) string {
+	if v == nil {
+		return "-"
+	}
+	return fmt.Sprintf(format, *v)
+}
+
+// estimate formats a mean with its standard error, both times scale.
+func estimate(v, se *float64, scale float64, format, unit string) string {
+	switch {
+	case v == nil:
+		return "-"
+	case se == nil:
+		return fmt.Sprintf(format, scale**v) + unit
+	}
+	return fmt.Sprintf(format+" +- "+strings.Replace(format, "4", "2", 1), scale**v, scale**se) + unit
+}
+
+func limitText(l verify.LimitResult) string {
+	word, relation := "pass", "at or below"
+	if strings.HasPrefix(l.Metric, "min-") {
+		relation = "at or above"
+	}
+	if !l.Pass {
+		word = "FAIL"
+		relation = map[string]string{"at or below": "above", "at or above": "below"}[relation]
+	}
+	value := math.NaN()
+	if l.Value != nil {
+		value = *l.Value
+	}
+	switch l.Metric {
+	case "min-agree", "max-top1-drop":
+		return fmt.Sprintf("%s  %s %s  %.2f %% %s %.4g %%", word, escape(l.Output), l.Metric, 100*value, relation, 100*l.Limit)
+	case "min-sqnr":
+		if l.Value == nil && l.Pass {
+			return fmt.Sprintf("%s  %s %s  equal outputs", word, escape(l.Output), l.Metric)
+		}
+		return fmt.Sprintf("%s  %s %s  %.1f dB %s %.4g dB", word, escape(l.Output), l.Metric, value, relation, l.Limit)
+	}
+	return fmt.Sprintf("%s  %s %s  %.4g %s %.4g", word, escape(l.Output), l.Metric, value, relation, l.Limit)
+}
+
+// The colours of a verdict on a terminal.
+const (
+	red   = "\x1b[31m"
+	green = "\x1b[32m"
+	plain = "\x1b[0m"
+)
+
+// verdict prints the last line of a judgement, its word in colour where stdout is a terminal that wants it.
+func (s *session) verdict(word, colour, on, rest string) {
+	if s.quiet {
+		return
+	}
+	if isTerminal(s.stdout) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" {
+		word = colour + word + plain
+	}
+	fmt.Fprintf(s.stdout, "verdict: %s%s, %s\n", word, on, rest)
+}

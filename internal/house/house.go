@@ -1,0 +1,32 @@
+// Package house holds the rules that the whole module keeps; its test enforces them.
+//
+// Rooms are listed from the bottom up, each with the rooms of this module that it may import. An arrow only ever
+// points to a room above it in the list, convert and verify never meet, and only internal/cli knows them all.
+package house
+
+// Rooms maps each package of the module to the packages of the module that it may import.
+var Rooms = map[string][]string{
+	"bq/onnxio":            {},
+	"bq/balance":           {},
+	"bq/packing":           {},
+	"bq/internal/kernel":   {},
+	"bq/internal/drift":    {},
+	"bq/internal/house":    {},
+	"bq/internal/parallel": {},
+	"bq/internal/infer":    {"bq/onnxio", "bq/internal/kernel"},
+	"bq/onnxio/onnxgo":     {"bq/onnxio", "bq/internal/infer"},
+	"bq/internal/dataset":  {"bq/onnxio"},
+	"bq/internal/compare":  {"bq/onnxio", "bq/internal/infer", "bq/internal/dataset", "bq/internal/drift", "bq/internal/parallel"},
+	"bq/convert": {
+		"bq/onnxio", "bq/balance", "bq/packing",
+		"bq/internal/kernel", "bq/internal/infer", "bq/internal/dataset", "bq/internal/drift", "bq/internal/compare", "bq/internal/parallel",
+	},
+	"bq/verify": {
+		"bq/onnxio", "bq/internal/kernel", "bq/internal/infer", "bq/internal/dataset", "bq/internal/drift", "bq/internal/compare",
+	},
+	"bq/internal/cli": {
+		"bq/onnxio", "bq/onnxio/onnxgo", "bq/balance", "bq/packing", "bq/convert", "bq/verify",
+		"bq/internal/infer", "bq/internal/dataset", "bq/internal/drift", "bq/internal/compare", "bq/internal/parallel",
+	},
+	"bq": {"bq/internal/cli"},
+}
