@@ -76,10 +76,6 @@ func (b *builder) file(t *testing.T) *onnxio.File {
 	return f
 }
 
-func ints(name string, v ...int64) *onnxio.Attribute {
-	return &onnxio.Attribute{Name: name, Type: onnxio.AttrInts, Ints: v}
-}
-
 // converted converts f and opens the container.
 func converted(t *testing.T, f *onnxio.File, o Options) (*Result, *packing.File, []byte) {
 	t.Helper()

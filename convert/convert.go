@@ -147,6 +147,7 @@ type NothingError struct {
 	Kept    map[Reason]int // float tensors by reason
 }
 
+// Error says it in one line, without the program's prefix.
 func (e *NothingError) Error() string {
 	var kept []string
 	for _, r := range reasons {

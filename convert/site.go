@@ -165,6 +165,7 @@ type NoMatchError struct {
 	Nearest []string // up to three names that come close
 }
 
+// Error says it in one line, without the program's prefix.
 func (e *NoMatchError) Error() string {
 	return fmt.Sprintf("matching %s %s: no such tensor", e.Flag, onnxio.Quote(e.Pattern))
 }

@@ -17,7 +17,7 @@ func mapRegular(in *os.File, size int) (*mapping, error) {
 	return &mapping{data: data, unmap: func() error { return unix.Munmap(data) }}, nil
 }
 
-// Release tells the system that the pages behind b, a slice of an open file's data, are not needed for now; they
+// Release tells the system that the pages behind b, a slice of an open file's data, are not needed at the moment; they
 // are read again when touched. It keeps memory bounded while a large model is read once from end to end.
 func Release(b []byte) {
 	page := os.Getpagesize()

@@ -24,6 +24,7 @@ type FormatError struct {
 	Text  string // what was seen and what was wanted
 }
 
+// Error says it in one line, without the program's prefix.
 func (e *FormatError) Error() string { return join(e.Where, e.Text) }
 
 // UnsupportedError says that a valid model needs something that this program cannot do: an operator, an element
@@ -33,6 +34,7 @@ type UnsupportedError struct {
 	Text  string // what is not supported
 }
 
+// Error says it in one line, without the program's prefix.
 func (e *UnsupportedError) Error() string { return join(e.Where, e.Text) }
 
 func join(where, text string) string {

@@ -25,12 +25,14 @@ func (f Fault) String() string { return fmt.Sprintf("%s at %d: %s", f.Rule, f.Of
 // FormatError says that a file breaks a rule of FORMAT.md.
 type FormatError struct{ Fault }
 
+// Error says it in one line, without the program's prefix.
 func (e *FormatError) Error() string { return e.String() }
 
 // UnsupportedError says that a file may be right, but uses a version, codec, form or section that this
 // package does not know. Rule is the one that could not be applied.
 type UnsupportedError struct{ Fault }
 
+// Error says it in one line, without the program's prefix.
 func (e *UnsupportedError) Error() string { return e.String() }
 
 // The rules for readers, in checking order. FORMAT.md words them.

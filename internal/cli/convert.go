@@ -158,20 +158,11 @@ func convertError(in *input, err error) error {
 
 // convertTarget decides where the container goes; nil means stdout.
 func (s *session) convertTarget(c *urfave.Context, in *input) (*target, error) {
-	path := c.String("output")
-	switch {
-	case path == "-" && c.Bool("json"):
-		return nil, usagef("reading arguments: -o - and --json both want stdout")
-	case path == "-":
-		s.quiet = true
-		return nil, nil
-	case path == "" && in.name == "-":
-		return nil, &usageError{text: "reading arguments: a model from stdin needs a name for the result", hint: "-o MODEL.bq, or -o - for stdout"}
-	case path == "":
-		path = strings.TrimSuffix(in.name, filepath.Ext(in.name)) + ".bq"
+	t := &target{ours: isContainer, avoid: in.paths()}
+	if in.name != "-" {
+		t.path = strings.TrimSuffix(in.name, filepath.Ext(in.name)) + ".bq"
 	}
-	t := &target{path: path, force: c.Bool("force"), ours: isContainer, avoid: in.paths()}
-	return t, t.check()
+	return s.outTarget(c, t)
 }
 
 // isContainer reports whether the file starts like a container.

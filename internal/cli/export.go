@@ -65,7 +65,7 @@ func (s *session) export(c *urfave.Context) error {
 		return err
 	}
 	defer close()
-	out, err := s.exportTarget(c, path)
+	out, err := s.outTarget(c, &target{path: strings.TrimSuffix(path, ".bq") + ".bq.onnx", ours: isExport, avoid: []string{path}})
 	if err != nil {
 		return err
 	}
@@ -93,21 +93,6 @@ func (s *session) export(c *urfave.Context) error {
 		return err
 	}
 	return s.reportExport(f, out, m, counts, c.String("form"))
-}
-
-func (s *session) exportTarget(c *urfave.Context, in string) (*target, error) {
-	path := c.String("output")
-	switch {
-	case path == "-" && c.Bool("json"):
-		return nil, usagef("reading arguments: -o - and --json both want stdout")
-	case path == "-":
-		s.quiet = true
-		return nil, nil
-	case path == "":
-		path = strings.TrimSuffix(in, ".bq") + ".bq.onnx"
-	}
-	t := &target{path: path, force: c.Bool("force"), ours: isExport, avoid: []string{in}}
-	return t, t.check()
 }
 
 // isExport reports whether a file is a model that bq wrote.

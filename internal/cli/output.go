@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	urfave "github.com/urfave/cli/v2"
 	"golang.org/x/term"
 )
 
@@ -18,6 +19,25 @@ type target struct {
 	force bool
 	ours  func(path string) bool // whether an existing file was written by bq
 	avoid []string               // inputs that must not be overwritten
+}
+
+// outTarget completes a target, whose path is the default, by -o and --force, and checks it. nil means stdout, which
+// then takes the place of the text.
+func (s *session) outTarget(c *urfave.Context, t *target) (*target, error) {
+	if path := c.String("output"); path != "" {
+		t.path = path
+	}
+	switch {
+	case t.path == "-" && s.json:
+		return nil, usagef("reading arguments: -o - and --json both want stdout")
+	case t.path == "-":
+		s.quiet = true
+		return nil, nil
+	case t.path == "":
+		return nil, &usageError{text: "reading arguments: a model from stdin needs a name for the result", hint: "-o FILE, or -o - for stdout"}
+	}
+	t.force = c.Bool("force")
+	return t, t.check()
 }
 
 // check refuses a target before any work is done for it.

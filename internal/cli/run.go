@@ -64,15 +64,20 @@ func (s *session) runModel(c *urfave.Context) error {
 	if !hasData(c) {
 		return &usageError{text: "reading arguments: run needs samples", hint: "add --data PATH"}
 	}
+	var err error
 	path := c.Args().First()
-	out, err := s.runTarget(c, path)
-	if err != nil {
-		return err
+	var out *target
+	if c.IsSet("output") {
+		none := func(string) bool { return false } // an .npz does not say who wrote it
+		if out, err = s.outTarget(c, &target{ours: none, avoid: []string{path, c.String("data")}}); err != nil {
+			return err
+		}
 	}
 	m, err := s.side(path)
 	if err != nil {
 		return err
 	}
+	defer m.close()
 	set, kinds, err := s.samples(c, m.Graph, 0)
 	if err != nil {
 		return err
@@ -101,21 +106,6 @@ func (s *session) runModel(c *urfave.Context) error {
 		s.printf("%s, median %.3g ms, p90 %.3g ms, %s\n", plural(rn.time.Samples, "sample"), 1e3*rn.time.Median, 1e3*rn.time.P90, plural(rn.time.Threads, "thread"))
 	}
 	return nil
-}
-
-func (s *session) runTarget(c *urfave.Context, in string) (*target, error) {
-	path := c.String("output")
-	switch {
-	case path == "":
-		return nil, nil
-	case path == "-" && c.Bool("json"):
-		return nil, usagef("reading arguments: -o - and --json both want stdout")
-	case path == "-":
-		s.quiet = true
-		return nil, nil
-	}
-	t := &target{path: path, force: c.Bool("force"), ours: func(string) bool { return false }, avoid: []string{in, c.String("data")}}
-	return t, t.check()
 }
 
 // runner collects what a model makes of the samples.

@@ -50,10 +50,12 @@ func (s *session) verify(c *urfave.Context) error {
 	if err != nil {
 		return err
 	}
+	defer a.close()
 	b, err := s.side(c.Args().Get(1))
 	if err != nil {
 		return err
 	}
+	defer b.close()
 	set, kinds, err := s.samples(c, a.Graph, 0)
 	if err != nil {
 		return err
@@ -126,10 +128,12 @@ func limits(c *urfave.Context, flag string, read func(flag, value string) (float
 	return list, nil
 }
 
-// side is a model that is ready to run, with the parts of its file where it is a container.
+// side is a model that is ready to run, with the parts of its file where it is a container. Its graph may be slices of
+// the file, which close takes away.
 type side struct {
 	verify.Side
-	size *sizeRecord
+	size  *sizeRecord
+	close func()
 }
 
 // reference opens model A with the reader asked for.
@@ -145,13 +149,12 @@ func (s *session) reference(c *urfave.Context) (*side, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer in.close()
 	m, err := onnxgo.Decode(in.file.Bytes)
 	if err != nil {
+		in.close()
 		return nil, fmt.Errorf("reading %s by onnx-go: %w", path, err)
 	}
-	sd, err := newSide(path, in.record(), m)
-	return sd, err
+	return newSide(path, in.record(), m, in.close)
 }
 
 // side opens an ONNX model or a container to run it.
@@ -166,8 +169,7 @@ func (s *session) side(path string) (*side, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer in.close()
-	return newSide(path, in.record(), in.file.Model)
+	return newSide(path, in.record(), in.file.Model, in.close)
 }
 
 func (s *session) containerSide(path string) (*side, error) {
@@ -191,7 +193,7 @@ func (s *session) containerSide(path string) (*side, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
-	sd, err := newSide(path, rec.Model, m)
+	sd, err := newSide(path, rec.Model, m, func() {})
 	if err != nil {
 		return nil, err
 	}
@@ -199,17 +201,18 @@ func (s *session) containerSide(path string) (*side, error) {
 	return sd, nil
 }
 
-// newSide compiles a model. Samples are spread over threads, so that each runs on one.
-func newSide(path string, record verify.Model, m *onnxio.Model) (*side, error) {
+// newSide compiles a model. Samples are spread over threads, so that each runs on one. close is called where it fails.
+func newSide(path string, record verify.Model, m *onnxio.Model, close func()) (*side, error) {
 	p, err := infer.Options{Threads: 1}.Compile(m)
 	if err != nil {
+		close()
 		var unsupported *onnxio.UnsupportedError
 		if errors.As(err, &unsupported) {
 			return nil, &hintError{fmt.Errorf("preparing %s: %w", path, err), "bq ops " + path}
 		}
 		return nil, fmt.Errorf("preparing %s: %w", path, err)
 	}
-	return &side{Side: verify.Side{Model: record, Program: p, Graph: m}}, nil
+	return &side{Side: verify.Side{Model: record, Program: p, Graph: m}, close: close}, nil
 }
 
 // withThreads compiles the model again with threads inside its operators.

@@ -66,6 +66,7 @@ type NoOutputError struct {
 	Outputs []string
 }
 
+// Error says it in one line, without the program's prefix.
 func (e *NoOutputError) Error() string {
 	return fmt.Sprintf("output %s: no such output", onnxio.Quote(e.Asked))
 }

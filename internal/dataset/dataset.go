@@ -74,6 +74,7 @@ type UsageError struct {
 	Hint string
 }
 
+// Error says it in one line, without the program's prefix.
 func (e *UsageError) Error() string { return e.Text }
 
 func usagef(format string, args ...any) *UsageError {
