@@ -88,8 +88,8 @@ type Spec struct {
 // importance*scale^2, so that what falls is the error of the values themselves, not of the normalised ones.
 //
 // NaN or Inf in w gives an error that wraps ErrNonFinite; an empty w an empty result; a group of zeros the scale 0
-// and decoded values of exactly 0. Working memory: for the codebook methods 4 bytes an element; for affine none,
-// unless l has both Outer > 1 and Channels > 1 (4 bytes an element); at most 3 MB besides.
+// and decoded values of exactly 0. Working memory: for the codebook methods 4 bytes an element, and 4 more, 8
+// with importance, where l has both Outer > 1 and Channels > 1; for affine only these; at most 3 MB besides.
 func Quantize(w, importance []float32, l Layout, s Spec) (*Quantized, error) {
 	if err := s.check(); err != nil {
 		return nil, err

@@ -161,10 +161,10 @@ func (c *cells) clipped(k int) []int {
 	least, factor := math.Inf(1), 1.0
 	levels := make([]float32, k)
 	for range steps {
-		lo, hi := c.lo*factor, c.hi*factor
+		lo, hi := float64(c.lo*factor), float64(c.hi*factor)
 		step := (hi - lo) / float64(k)
 		for i := range levels {
-			levels[i] = float32(lo + float64(step*(float64(i)+0.5)))
+			levels[i] = float32(lo + float64(step*(float64(i)+0.5))) // each product rounded: no fused multiply-add
 		}
 		b := c.borders(levels)
 		if d := c.distortion(b, levels); d < least {

@@ -2,7 +2,6 @@ package convert
 
 import (
 	"math"
-	"slices"
 
 	"bq/balance"
 	"bq/onnxio"
@@ -84,7 +83,7 @@ func dataUses(m *onnxio.Model, list []*site, quantized func(*site) bool) []dataU
 
 // dataInput returns the input of u's node that the weight at u meets, -1 where it is no activation.
 func dataInput(u use) int {
-	switch u.node.OpType {
+	switch opOf(u.node) {
 	case "Conv", "ConvTranspose", "GRU", "LSTM", "RNN":
 		return 0
 	case "Gemm", "MatMul":
@@ -93,36 +92,38 @@ func dataInput(u use) int {
 	return -1
 }
 
-// insert puts what build makes between the named value and its data uses, and reports whether it has any. build
-// returns the name of the value that takes its place there.
-func insert(m *onnxio.Model, uses []dataUse, names map[string]bool, value string, build func(b *graphBuilder, typ onnxio.DataType) string) bool {
-	reads := func(d dataUse) bool { return d.node.Inputs[d.input] == value }
-	i := slices.IndexFunc(uses, reads)
-	if i < 0 {
-		return false
-	}
-	b := &graphBuilder{names: names, constants: m.IRVersion < firstIRWithoutInputs, graph: m.Graph}
-	out := build(b, uses[i].typ)
+// insert puts what build makes between each named value and its data uses. build returns the name of the value that
+// takes its place there. A value without data uses is an error.
+func insert(m *onnxio.Model, uses []dataUse, values []string, build func(b *graphBuilder, value string, typ onnxio.DataType) string) error {
+	readers := map[string][]dataUse{}
 	for _, d := range uses {
-		if reads(d) {
+		name := d.node.Inputs[d.input]
+		readers[name] = append(readers[name], d)
+	}
+	producer := map[string]*onnxio.Node{}
+	for _, n := range m.Graph.Nodes {
+		for _, out := range n.Outputs {
+			producer[out] = n
+		}
+	}
+	names := valueNames(m)
+	after := map[*onnxio.Node][]*onnxio.Node{} // nil: in front of all
+	for _, value := range values {
+		if len(readers[value]) == 0 {
+			return &onnxio.FormatError{Where: "activation " + onnxio.Quote(value), Text: "no weighted node reads a value of that name"}
+		}
+		b := &graphBuilder{names: names, constants: m.IRVersion < firstIRWithoutInputs, graph: m.Graph}
+		out := build(b, value, readers[value][0].typ)
+		for _, d := range readers[value] {
 			d.node.Inputs[d.input] = out
 		}
+		after[producer[value]] = append(after[producer[value]], b.nodes...)
 	}
-	at := 0
-	if p := producer(m.Graph, value); p != nil {
-		at = slices.Index(m.Graph.Nodes, p) + 1
+	nodes := after[nil]
+	for _, n := range m.Graph.Nodes {
+		nodes = append(append(nodes, n), after[n]...)
 	}
-	m.Graph.Nodes = slices.Insert(m.Graph.Nodes, at, b.nodes...)
-	return true
-}
-
-// producer returns the node of g that gives value, nil for inputs and initializers.
-func producer(g *onnxio.Graph, value string) *onnxio.Node {
-	for _, n := range g.Nodes {
-		if slices.Contains(n.Outputs, value) {
-			return n
-		}
-	}
+	m.Graph.Nodes = nodes
 	return nil
 }
 
@@ -184,14 +185,12 @@ func (b *graphBuilder) clip(m *onnxio.Model, x, base string, low, high float32) 
 
 // insertActivations makes m round the given values on their way into the data uses.
 func insertActivations(m *onnxio.Model, uses []dataUse, list []Activation) error {
-	names := valueNames(m)
-	for _, a := range list {
-		found := insert(m, uses, names, a.Name, func(b *graphBuilder, typ onnxio.DataType) string {
-			return fakeQuantize(b, m, a, a.Name, typ)
-		})
-		if !found {
-			return &onnxio.FormatError{Where: "activation " + onnxio.Quote(a.Name), Text: "no weighted node reads a value of that name"}
-		}
+	values := make([]string, len(list))
+	of := map[string]Activation{}
+	for i, a := range list {
+		values[i], of[a.Name] = a.Name, a
 	}
-	return nil
+	return insert(m, uses, values, func(b *graphBuilder, value string, typ onnxio.DataType) string {
+		return fakeQuantize(b, m, of[value], value, typ)
+	})
 }

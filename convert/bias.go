@@ -12,15 +12,16 @@ import (
 // correction is the mean shift that quantization causes at the output of one linear node, and where it is taken
 // back: bias correction (Nagel et al., "Data-Free Quantization", ICCV 2019, section 4.2).
 type correction struct {
-	index  int    // of the node in the main graph
-	output string // the node's first output
-	axis   int    // of the channels in the output; negative: from the end
-	bias   *job   // the constant that takes the correction; nil: a new bias input
-	factor []float64
+	index  int       // of the node in the main graph
+	output string    // the node's first output
+	axis   int       // of the channels in the output; negative: from the end
+	bias   *job      // the constant that takes the correction; nil: a bias vector of the node's own
+	base   []float32 // what a vector of its own starts from; nil: zeros
+	factor []float64 // by which the shift is multiplied on its way into the bias; one for all, or one per channel
 	delta  []float64 // float mean less quantized mean, by channel
 }
 
-// addedBias is a bias that bias correction gives a node which had none.
+// addedBias is a bias vector that bias correction gives a node of its own.
 type addedBias struct {
 	index int    // of the node in the main graph
 	name  string // of the new initializer
@@ -38,27 +39,47 @@ const biasInput = 2
 
 // corrections lists the nodes of the main graph that have a quantized weight and a place to put a correction: the
 // bias input of Conv, ConvTranspose and Gemm, the B of a BatchNormalization behind a Conv without bias, the vector
-// that is added behind a MatMul. LSTM, GRU, RNN and Gather have none.
+// that is added behind a MatMul. It counts those that have none: LSTM, GRU, RNN, and a MatMul without Add.
 func (c *converter) corrections() []*correction {
-	readers := readersOf(c.src.Model)
-	weighted := map[*onnxio.Node]bool{}
+	f := &placer{readers: readersOf(c.src.Model), weights: map[*onnxio.Node]weightUse{}, constants: map[string]*job{}}
 	for _, j := range c.jobs {
-		if j.q != nil && j.Graph == c.src.Model.Graph {
-			for _, u := range j.uses {
-				weighted[u.node] = weighted[u.node] || dataInput(u) >= 0
+		if j.Graph != c.src.Model.Graph {
+			continue
+		}
+		f.constants[j.Name] = j
+		for _, u := range j.uses {
+			if j.q != nil && dataInput(u) >= 0 {
+				f.weights[u.node] = weightUse{j, u}
 			}
 		}
 	}
 	var list []*correction
 	for i, n := range c.src.Model.Graph.Nodes {
-		if weighted[n] && len(n.Outputs) > 0 {
-			if k := c.place(n, readers); k != nil {
-				k.index, k.output = i, n.Outputs[0]
-				list = append(list, k)
-			}
+		if _, ok := f.weights[n]; !ok || len(n.Outputs) == 0 {
+			continue
 		}
+		k := f.place(n)
+		if k == nil {
+			c.result.Uncorrected++
+			continue
+		}
+		k.index, k.output = i, n.Outputs[0]
+		list = append(list, k)
 	}
 	return list
+}
+
+// weightUse is a quantized weight and the use that makes it one.
+type weightUse struct {
+	*job
+	use use
+}
+
+// placer finds places for corrections in the main graph.
+type placer struct {
+	readers   map[string][]*onnxio.Node
+	weights   map[*onnxio.Node]weightUse
+	constants map[string]*job
 }
 
 // readersOf maps each value of the main graph to the nodes that read it; nil stands for a graph output or a reader
@@ -82,122 +103,135 @@ func readersOf(m *onnxio.Model) map[string][]*onnxio.Node {
 }
 
 // place finds where the correction of n goes, nil where nothing can take it.
-func (c *converter) place(n *onnxio.Node, readers map[string][]*onnxio.Node) *correction {
-	channels := c.channels(n)
+func (f *placer) place(n *onnxio.Node) *correction {
+	channels := f.channels(n)
+	if channels == 0 {
+		return nil
+	}
 	var next *onnxio.Node
-	if r := readers[n.Outputs[0]]; len(r) == 1 {
+	if r := f.readers[n.Outputs[0]]; len(r) == 1 {
 		next = r[0]
 	}
-	switch n.OpType {
+	switch opOf(n) {
 	case "Conv", "ConvTranspose":
-		if n.Input(biasInput) != "" {
-			return withBias(&correction{axis: 1}, c.ownVector(n.Input(biasInput), channels))
-		}
-		if next != nil && next.OpType == "BatchNormalization" && next.Inputs[0] == n.Outputs[0] {
-			if k := c.foldIntoNorm(next, channels); k != nil {
+		if n.Input(biasInput) == "" && next != nil && opOf(next) == "BatchNormalization" && next.Inputs[0] == n.Outputs[0] {
+			if k := f.foldIntoNorm(next, channels); k != nil {
 				return k
 			}
 		}
-		return &correction{axis: 1}
+		return f.intoBias(&correction{axis: 1}, n, channels)
 	case "Gemm":
 		beta := float64(n.FloatAttr("beta", 1))
-		k := &correction{axis: -1, factor: []float64{1 / beta}}
-		switch {
-		case beta == 0:
+		if beta == 0 {
 			return nil
-		case n.Input(biasInput) == "":
-			return k
 		}
-		return withBias(k, c.ownVector(n.Input(biasInput), channels))
+		return f.intoBias(&correction{axis: -1, factor: []float64{1 / beta}}, n, channels)
 	case "MatMul":
-		if next != nil && next.OpType == "Add" && len(next.Inputs) == 2 {
+		if next != nil && opOf(next) == "Add" && len(next.Inputs) == 2 {
 			other := next.Inputs[0]
 			if other == n.Outputs[0] {
 				other = next.Inputs[1]
 			}
-			return withBias(&correction{axis: -1}, c.ownVector(other, channels))
+			if b := f.ownVector(other, channels); b != nil {
+				return &correction{axis: -1, bias: b}
+			}
 		}
 	}
 	return nil
 }
 
-// channels returns how many outputs the weight of n makes, 0 where n has no weight at its second input.
-func (c *converter) channels(n *onnxio.Node) int {
-	for _, j := range c.jobs {
-		for _, u := range j.uses {
-			if u.node != n || u.input != 1 || j.Graph != c.src.Model.Graph {
-				continue
-			}
-			l, ok := useLayout(u, u.shape(dims(j.Tensor.Dims)))
-			switch {
-			case !ok:
-				return 0
-			case n.OpType == "ConvTranspose":
-				return l.Channels * int(n.IntAttr("group", 1))
-			}
-			return l.Channels
-		}
+// intoBias lets the bias input of n take the correction k: the constant that stands there where it is n's alone, else
+// a vector of n's own that starts from it; nil where a value stands there that is computed.
+func (f *placer) intoBias(k *correction, n *onnxio.Node, channels int) *correction {
+	name := n.Input(biasInput)
+	if name == "" {
+		return k
 	}
-	return 0
-}
-
-func withBias(k *correction, bias *job) *correction {
-	if bias == nil {
+	if k.bias = f.ownVector(name, channels); k.bias != nil {
+		return k
+	}
+	w := f.vector(name)
+	switch {
+	case len(w) == channels && vectorLike(dims(f.constants[name].Tensor.Dims)):
+		k.base = w
+	case len(w) == 1:
+		k.base = make([]float32, channels)
+		for i := range k.base {
+			k.base[i] = w[0]
+		}
+	default:
 		return nil
 	}
-	k.bias = bias
 	return k
+}
+
+// channels returns how many outputs the weight of n makes, 0 where its weight is not the second input.
+func (f *placer) channels(n *onnxio.Node) int {
+	w := f.weights[n]
+	if w.use.input != 1 {
+		return 0
+	}
+	shape := w.use.shape(dims(w.Tensor.Dims))
+	switch l, ok := useLayout(w.use, shape); {
+	case !ok:
+		return 0
+	case opOf(n) == "ConvTranspose":
+		return shape[1] * int(n.IntAttr("group", 1))
+	default:
+		return l.Channels
+	}
 }
 
 // ownVector returns the kept constant of that name in the main graph where it is a vector of n values along its last
 // axis that one node reads.
-func (c *converter) ownVector(name string, n int) *job {
-	i := slices.IndexFunc(c.jobs, func(j *job) bool {
-		return j.Name == name && j.Graph == c.src.Model.Graph && j.q == nil && !j.listForm() && len(j.uses) == 1 && !j.output
-	})
-	if i < 0 || n == 0 {
+func (f *placer) ownVector(name string, n int) *job {
+	j := f.constants[name]
+	if j == nil || j.q != nil || j.listForm() || len(j.uses) != 1 || len(j.uses[0].moves) > 0 || j.output || j.overridable {
 		return nil
 	}
-	shape := dims(c.jobs[i].Tensor.Dims)
+	shape := dims(j.Tensor.Dims)
 	if len(shape) == 0 || product(shape) != n || shape[len(shape)-1] != n {
 		return nil
 	}
-	return c.jobs[i]
+	return j
 }
 
 // defaultNormEpsilon is BatchNormalization's default for its attribute epsilon.
 const defaultNormEpsilon = 1e-5
 
 // foldIntoNorm lets B of a BatchNormalization take the correction of its input: y = scale*(x-mean)/sqrt(var+eps) + B,
-// so that a shift of x is one of scale/sqrt(var+eps) in B.
-func (c *converter) foldIntoNorm(n *onnxio.Node, channels int) *correction {
+// so that a shift of x is one of scale/sqrt(var+eps) in B. nil where B is not the node's alone, or a factor is not
+// finite.
+func (f *placer) foldIntoNorm(n *onnxio.Node, channels int) *correction {
 	if len(n.Inputs) < 5 || n.IntAttr("training_mode", 0) != 0 {
 		return nil
 	}
-	b, scale, variance := c.ownVector(n.Inputs[2], channels), c.constantVector(n.Inputs[1]), c.constantVector(n.Inputs[4])
+	b, scale, variance := f.ownVector(n.Inputs[2], channels), f.vector(n.Inputs[1]), f.vector(n.Inputs[4])
 	if b == nil || len(scale) != channels || len(variance) != channels {
 		return nil
 	}
 	eps := float64(n.FloatAttr("epsilon", defaultNormEpsilon))
-	k := &correction{axis: 1, bias: b, factor: make([]float64, len(scale))}
+	k := &correction{axis: 1, bias: b, factor: make([]float64, channels)}
 	for i := range scale {
 		k.factor[i] = float64(scale[i]) / math.Sqrt(float64(variance[i])+eps)
+		if k.factor[i]-k.factor[i] != 0 {
+			return nil
+		}
 	}
 	return k
 }
 
-// constantVector returns the values of the main graph's constant of that name, nil where there is none.
-func (c *converter) constantVector(name string) []float32 {
-	for _, j := range c.jobs {
-		if j.Name == name && j.Graph == c.src.Model.Graph {
-			w := make([]float32, product(dims(j.Tensor.Dims)))
-			if j.Tensor.Float32s(w) != nil {
-				return nil
-			}
-			return w
-		}
+// vector returns the values of the main graph's constant of that name, nil where there is none, or a quantized one.
+func (f *placer) vector(name string) []float32 {
+	j := f.constants[name]
+	if j == nil || j.q != nil || j.overridable {
+		return nil
 	}
-	return nil
+	w := make([]float32, product(dims(j.Tensor.Dims)))
+	if j.Tensor.Float32s(w) != nil {
+		return nil
+	}
+	return w
 }
 
 // store puts the fitted corrections into the biases they go to.
@@ -243,24 +277,28 @@ func (j *job) shift(by []float64) error {
 	return nil
 }
 
+// addBias makes a bias vector of the node's own. Bias and weight have one element type (Operators.md, Conv, Gemm).
 func (c *converter) addBias(k *correction, shift []float64, names map[string]bool) {
 	n := c.src.Model.Graph.Nodes[k.index]
 	typ := onnxio.Float
 	for _, j := range c.jobs {
-		if slices.ContainsFunc(j.uses, func(u use) bool { return u.node == n && u.input == 1 }) {
+		if j.q != nil && slices.ContainsFunc(j.uses, func(u use) bool { return u.node == n && u.input == 1 }) {
 			typ = j.Tensor.Type
 		}
 	}
 	a := addedBias{index: k.index, name: fresh(names, k.output+"/bias"), typ: typ}
-	for _, d := range shift {
+	for i, d := range shift {
+		if k.base != nil {
+			d += float64(k.base[i])
+		}
 		a.data = append(a.data, onnxio.Round(typ, float32(d)))
 	}
 	c.added = append(c.added, a)
 	c.result.Corrected++
 }
 
-// addBiases gives the nodes of a fresh copy of the source model the bias inputs that bias correction added.
-func (c *converter) addBiases(m *onnxio.Model) error {
+// addBiases gives the nodes of a fresh copy of the source model the bias vectors that bias correction made for them.
+func (c *converter) addBiases(m *onnxio.Model) {
 	for _, a := range c.added {
 		n := m.Graph.Nodes[a.index]
 		for len(n.Inputs) <= biasInput {
@@ -275,5 +313,4 @@ func (c *converter) addBiases(m *onnxio.Model) error {
 			}})
 		}
 	}
-	return nil
 }

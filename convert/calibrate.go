@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"errors"
 	"fmt"
 
 	"bq/balance"
@@ -36,7 +37,7 @@ func split(n int) (fit, check []int, apart bool) {
 // calibrate fits biases and activation ranges on one part of the samples, layer by layer on the quantized model, and
 // measures the drift of the result on the other.
 func (c *converter) calibrate() error {
-	float, err := infer.Compile(c.src.Model)
+	float, err := infer.Options{Threads: 1}.Compile(c.src.Model)
 	if err != nil {
 		return err
 	}
@@ -45,12 +46,16 @@ func (c *converter) calibrate() error {
 		return fmt.Errorf("calibrating: no samples")
 	}
 	if !apart {
-		c.result.Warnings = append(c.result.Warnings, fmt.Sprintf("%d samples: too few to hold some out, the closing check sees the samples that calibrated", len(fit)))
+		c.warn("%d samples: too few to hold some out, the closing check sees the samples that calibrated", len(fit))
+	}
+	if fit, err = c.affordable(float, fit); err != nil {
+		return err
 	}
 	feeds, err := compare.Feeds(c.ctx, float, c.Samples, fit)
 	if err != nil {
 		return err
 	}
+	c.fitted = fit
 	c.result.Calibration, c.result.HeldOut = len(fit), len(check)
 	list := c.corrections()
 	means, err := c.floatMeans(float, feeds, list)
@@ -66,19 +71,80 @@ func (c *converter) calibrate() error {
 	return c.measure(float, check)
 }
 
+func (c *converter) warn(format string, args ...any) {
+	c.result.Warnings = append(c.result.Warnings, fmt.Sprintf(format, args...))
+}
+
+// lockstepBytes bounds the memory of the values that all calibration samples hold at once. liveValues is how many
+// values of the size of the largest one a run is taken to hold: a node's inputs and output, and a value that is still
+// to be added.
+const (
+	lockstepBytes = 1 << 30
+	liveValues    = 4
+)
+
+// affordable returns as many of the samples, evenly spread, as lockstep can hold within lockstepBytes, by what one run
+// of the float model shows; at least one.
+func (c *converter) affordable(p *infer.Program, fit []int) ([]int, error) {
+	feeds, err := compare.Feeds(c.ctx, p, c.Samples, fit[:1])
+	if err != nil {
+		return nil, err
+	}
+	largest, fed := 0, 0
+	for _, v := range feeds[0] {
+		fed += arrayBytes(v)
+		largest = max(largest, arrayBytes(v))
+	}
+	_, err = p.Run(feeds[0], func(_ *onnxio.Node, _ string, v *onnxio.Array) (*onnxio.Array, error) {
+		largest = max(largest, arrayBytes(v))
+		return nil, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("running the model on %s: %w", c.sampleName(fit[0]), err)
+	}
+	n := max(1, lockstepBytes/max(1, fed+liveValues*largest))
+	if n >= len(fit) {
+		return fit, nil
+	}
+	c.warn("calibrating on %d of %d samples: more would take over %d MiB at once", n, len(fit), lockstepBytes>>20)
+	some := make([]int, n)
+	for i := range some {
+		some[i] = fit[i*len(fit)/n]
+	}
+	return some, nil
+}
+
+// arrayBytes returns the bytes that the elements of an array take in memory, 16-bit floats widened.
+func arrayBytes(a *onnxio.Array) int { return a.Len() * max(a.Type.Bits(), 32) / 8 }
+
+// sampleName names a sample of the data for messages.
+func (c *converter) sampleName(i int) string {
+	s, err := c.Samples.Sample(i)
+	if err != nil {
+		return fmt.Sprintf("sample %d", i)
+	}
+	return s.Name
+}
+
 // floatMeans returns, for each correction, the float model's mean output by channel over all samples.
 func (c *converter) floatMeans(p *infer.Program, feeds []map[string]*onnxio.Array, list []*correction) ([][]float64, error) {
-	at := outputIndex(list)
+	at := map[*onnxio.Node]int{}
+	for k, v := range list {
+		at[c.src.Model.Graph.Nodes[v.index]] = k
+	}
 	sums := make([][]*channelSum, len(feeds))
 	err := parallel.Each(c.ctx, c.Threads, len(feeds), func(i int) error {
 		sums[i] = make([]*channelSum, len(list))
-		_, err := p.Run(feeds[i], func(_ *onnxio.Node, output string, v *onnxio.Array) (*onnxio.Array, error) {
-			if k, ok := at[output]; ok {
+		_, err := p.Run(feeds[i], func(n *onnxio.Node, output string, v *onnxio.Array) (*onnxio.Array, error) {
+			if k, ok := at[n]; ok && output == list[k].output {
 				sums[i][k] = sumChannels(v, list[k].axis)
 			}
-			return v, nil
+			return nil, nil
 		})
-		return err
+		if err != nil {
+			return fmt.Errorf("running the model on %s: %w", c.sampleName(c.fitted[i]), err)
+		}
+		return nil
 	}, func(done int) { c.progress("running the float model", done, len(feeds)) })
 	if err != nil {
 		return nil, err
@@ -94,38 +160,36 @@ func (c *converter) floatMeans(p *infer.Program, feeds []map[string]*onnxio.Arra
 	return means, nil
 }
 
-func outputIndex(list []*correction) map[string]int {
-	at := map[string]int{}
-	for k, v := range list {
-		at[v.output] = k
-	}
-	return at
-}
-
 // fit runs the quantized model on all samples in lockstep. At the output of a corrected node it takes back the mean
 // shift against the float model; at a value that is to be coded it chooses the range and codes the value, so that
 // what comes later is fitted to what the final model will compute.
 func (c *converter) fit(feeds []map[string]*onnxio.Array, list []*correction, means [][]float64) error {
-	m, taps, err := c.tapped()
+	m, uses, err := c.restored()
 	if err != nil {
 		return err
 	}
-	p, err := infer.Compile(m)
+	at := map[*onnxio.Node]int{}
+	for k, v := range list {
+		at[m.Graph.Nodes[v.index]] = k // FormFloat adds no nodes
+	}
+	taps, err := c.tap(m, uses)
+	if err != nil || len(at)+len(taps) == 0 {
+		return err
+	}
+	p, err := infer.Options{Threads: 1}.Compile(m)
 	if err != nil {
 		return err
 	}
-	at := outputIndex(list)
-	marked := func(output string) bool {
-		_, bias := at[output]
-		_, tap := taps[output]
-		return bias || tap
+	marked := func(n *onnxio.Node, output string) bool {
+		k, bias := at[n]
+		return bias && output == list[k].output || taps[n] != ""
 	}
 	steps, total := 0, len(list)+len(taps)
-	return lockstep(c.ctx, p, feeds, c.Threads, marked, func(output string, values []*onnxio.Array) error {
-		if k, ok := at[output]; ok {
+	err = lockstep(c.ctx, p, feeds, c.Threads, marked, func(n *onnxio.Node, values []*onnxio.Array) error {
+		if k, ok := at[n]; ok {
 			list[k].delta = takeBack(values, means[k], list[k].axis)
 		}
-		if value, ok := taps[output]; ok {
+		if value := taps[n]; value != "" {
 			a, err := c.code(value, values)
 			if err != nil {
 				return err
@@ -136,29 +200,32 @@ func (c *converter) fit(feeds []map[string]*onnxio.Array, list []*correction, me
 		c.progress("calibrating", steps, total)
 		return nil
 	})
+	if failed := (*sampleError)(nil); errors.As(err, &failed) {
+		return fmt.Errorf("running the quantized model on %s: %w", c.sampleName(c.fitted[failed.sample]), failed.err)
+	}
+	return err
 }
 
-// tapped returns the quantized model with an Identity at every value that is to be coded, and which value the output
-// of each Identity stands for.
-func (c *converter) tapped() (*onnxio.Model, map[string]string, error) {
-	m, uses, err := c.restored()
-	if err != nil {
-		return nil, nil, err
-	}
-	taps := map[string]string{}
+// tap puts an Identity at every value of m that is to be coded, and returns which value each stands for.
+func (c *converter) tap(m *onnxio.Model, uses []dataUse) (map[*onnxio.Node]string, error) {
+	taps := map[*onnxio.Node]string{}
 	if c.ActBits == 0 {
-		return m, taps, nil
+		return taps, nil
 	}
-	names := valueNames(m)
+	var values []string
+	seen := map[string]bool{}
 	for _, d := range uses {
-		value := d.node.Inputs[d.input]
-		insert(m, uses, names, value, func(b *graphBuilder, _ onnxio.DataType) string {
-			out := b.node("Identity", value+"/tap", []string{value})
-			taps[out] = value
-			return out
-		})
+		if v := d.node.Inputs[d.input]; !seen[v] {
+			seen[v] = true
+			values = append(values, v)
+		}
 	}
-	return m, taps, nil
+	err := insert(m, uses, values, func(b *graphBuilder, value string, _ onnxio.DataType) string {
+		out := b.node("Identity", value+"/tap", []string{value})
+		taps[b.nodes[len(b.nodes)-1]] = value
+		return out
+	})
+	return taps, err
 }
 
 // restored returns the model as the container so far would restore it, and where activations meet its weights.
@@ -196,7 +263,7 @@ func (c *converter) code(name string, values []*onnxio.Array) (Activation, error
 			return Activation{}, fmt.Errorf("calibrating %s: %v, want a float type", onnxio.Quote(name), v.Type)
 		}
 		if h.Add(v.F32()) > 0 {
-			return Activation{}, fmt.Errorf("calibrating %s: NaN or infinity in sample %d", onnxio.Quote(name), i)
+			return Activation{}, fmt.Errorf("calibrating %s: NaN or infinity in %s", onnxio.Quote(name), c.sampleName(c.fitted[i]))
 		}
 	}
 	low, high := activationRange(&h, c.ActBits)
@@ -216,7 +283,7 @@ func (c *converter) measure(float *infer.Program, check []int) error {
 	if err := insertActivations(m, uses, c.result.Activations); err != nil {
 		return err
 	}
-	p, err := infer.Compile(m)
+	p, err := infer.Options{Threads: 1}.Compile(m)
 	if err != nil {
 		return err
 	}

@@ -42,6 +42,7 @@ func ReadContents(f *packing.File) (*Contents, error) {
 		}
 		c.Tensors = append(c.Tensors, v)
 	}
+	c.Tensors = append(c.Tensors, others(m)...)
 	return c, nil
 }
 
@@ -105,5 +106,28 @@ func ListTensors(m *onnxio.Model) ([]Coverage, error) {
 			return nil, err
 		}
 	}
-	return tensors, nil
+	return append(tensors, others(m)...), nil
+}
+
+// others lists the float tensors that no node reads by name: they stay in the graph, and so are never quantized.
+func others(m *onnxio.Model) []Coverage {
+	var list []Coverage
+	for _, t := range m.OtherTensors() {
+		if !t.Tensor.Type.IsFloat() {
+			continue
+		}
+		s := &site{name: t.Name, Constant: t}
+		if t.Path != "" {
+			s.name = t.Path + " / " + t.Name
+		}
+		v, err := s.describe()
+		if err != nil {
+			continue // a shape that can't be is reported by whoever reads the tensor
+		}
+		if v.Reason = Op; v.Elements < MinElements {
+			v.Reason = Small
+		}
+		list = append(list, v)
+	}
+	return list
 }

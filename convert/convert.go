@@ -29,6 +29,7 @@ type Result struct {
 	Tensors     []Coverage        // every constant float tensor, in file order
 	Activations []Activation      // quantized activations, in the order of the graph
 	Corrected   int               // biases that bias correction changed or added
+	Uncorrected int               // nodes of quantized weights that have no place for a correction
 	Calibration int               // samples that fitted biases and activation ranges
 	Drift       []compare.Figures // of each output on HeldOut samples; nil without data
 	HeldOut     int
@@ -46,7 +47,7 @@ type job struct {
 }
 
 // Convert reads the model of src and writes a container to w. The model is not changed. Errors name the tensor or
-// node; after an error what was written to w is not a container.
+// node; after an error what was written to w is to be thrown away.
 func Convert(ctx context.Context, src *onnxio.File, w io.Writer, o Options) (*Result, error) {
 	c := &converter{Options: o, ctx: ctx, src: src, out: &countingWriter{w: w}}
 	if err := c.plan(); err != nil {
@@ -71,7 +72,7 @@ func (c *converter) stream() error {
 		return err
 	}
 	err = parallel.InOrder(c.ctx, c.Threads, len(c.jobs), func(i int) (*job, error) {
-		return c.jobs[i], c.jobs[i].quantize(c.method())
+		return c.jobs[i], c.quantize(i)
 	}, func(i int, j *job) error {
 		c.progress("quantizing", i+1, len(c.jobs))
 		return c.put(w, j)
@@ -84,7 +85,7 @@ func (c *converter) stream() error {
 
 // withData quantizes everything, fits biases and activations on the quantized model, and writes the result.
 func (c *converter) withData() error {
-	err := parallel.Each(c.ctx, c.Threads, len(c.jobs), func(i int) error { return c.jobs[i].quantize(c.method()) },
+	err := parallel.Each(c.ctx, c.Threads, len(c.jobs), c.quantize,
 		func(done int) { c.progress("quantizing", done, len(c.jobs)) })
 	if err != nil {
 		return err
@@ -108,6 +109,14 @@ func (c *converter) withData() error {
 	return c.end(w)
 }
 
+// quantize codes site i and lets go of the pages of the file that its values stand on.
+func (c *converter) quantize(i int) error {
+	j := c.jobs[i]
+	err := j.quantize(c.method())
+	c.src.Release(j.Tensor.Raw)
+	return err
+}
+
 // converter carries one conversion from plan to file.
 type converter struct {
 	Options
@@ -116,6 +125,7 @@ type converter struct {
 	out    *countingWriter
 	jobs   []*job
 	added  []addedBias // by bias correction
+	fitted []int       // the samples that calibrate
 	result Result
 }
 
@@ -132,6 +142,9 @@ func (c *converter) plan() error {
 		return err
 	}
 	for _, s := range list {
+		if err := s.Tensor.Check(); err != nil {
+			return err
+		}
 		layout, reason, err := s.classify(&c.Options)
 		if err != nil {
 			return err
@@ -253,6 +266,7 @@ func (c *converter) end(w *packing.Writer) error {
 	if err := c.checkCoverage(); err != nil {
 		return err
 	}
+	c.result.Tensors = append(c.result.Tensors, others(c.src.Model)...)
 	for _, a := range c.added {
 		if err := w.Tensor(a.tensor()); err != nil {
 			return err
@@ -267,14 +281,14 @@ func (c *converter) end(w *packing.Writer) error {
 	return nil
 }
 
-// externalBytes returns the bytes of float tensors outside the model file.
+// externalBytes returns the bytes of the model's tensors that stand in other files.
 func (c *converter) externalBytes() int64 {
 	n := int64(0)
-	for _, j := range c.jobs {
-		if j.Tensor.IsExternal {
-			n += int64(len(j.Tensor.Raw))
+	c.src.Model.EachTensor(func(t *onnxio.Tensor) {
+		if t.IsExternal {
+			n += int64(len(t.Raw))
 		}
-	}
+	})
 	return n
 }
 
@@ -305,7 +319,10 @@ func (j *job) tensor() (*packing.Tensor, error) {
 		if err != nil {
 			return nil, err
 		}
-		t.Data = append([]byte{}, raw...)
+		t.Data = raw
+		if raw == nil {
+			t.Data = []byte{} // no elements
+		}
 	}
 	return t, nil
 }
@@ -314,9 +331,6 @@ func (j *job) tensor() (*packing.Tensor, error) {
 func (c *converter) graphBytes() ([]byte, error) {
 	m, err := onnxio.Parse(c.src.Bytes)
 	if err != nil {
-		return nil, err
-	}
-	if err := c.addBiases(m); err != nil {
 		return nil, err
 	}
 	list, err := sites(m)
@@ -328,7 +342,34 @@ func (c *converter) graphBytes() ([]byte, error) {
 			s.Tensor.ClearData()
 		}
 	}
+	if err := c.embed(m); err != nil {
+		return nil, err
+	}
+	c.addBiases(m)
 	return m.Bytes(), nil
+}
+
+// embed gives m, a copy of the source model, the data of other files that are no entry of the container: those of
+// integers, and of tensors in attributes and functions.
+func (c *converter) embed(m *onnxio.Model) error {
+	var source []*onnxio.Tensor
+	c.src.Model.EachTensor(func(t *onnxio.Tensor) { source = append(source, t) })
+	var failed error
+	i := 0
+	m.EachTensor(func(t *onnxio.Tensor) {
+		from := source[i]
+		i++
+		if !t.IsExternal || failed != nil {
+			return
+		}
+		raw, err := from.RawBytes()
+		if err != nil {
+			failed = err
+			return
+		}
+		t.SetRaw(raw)
+	})
+	return failed
 }
 
 // coverage says what became of the site.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -175,7 +177,7 @@ func TestTiedWeightsAreStoredOnce(t *testing.T) {
 }
 
 func TestLargerThanTheModelIsAnError(t *testing.T) {
-	c := &converter{src: &onnxio.File{Bytes: make([]byte, 10)}, out: &countingWriter{w: &bytes.Buffer{}, n: 11}}
+	c := &converter{src: &onnxio.File{Model: &onnxio.Model{}, Bytes: make([]byte, 10)}, out: &countingWriter{w: &bytes.Buffer{}, n: 11}}
 	c.jobs = []*job{{site: &site{}, q: &quantized{}}}
 	c.jobs[0].Tensor = &onnxio.Tensor{}
 	w := packing.NewWriter(c.out, nil)
@@ -189,5 +191,94 @@ func TestCancelledConversionStops(t *testing.T) {
 	cancel()
 	if _, err := Convert(ctx, everyReason().file(t), &bytes.Buffer{}, Options{Bits: 4}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestDeclaredSizesAreCheckedBeforeAllocation(t *testing.T) {
+	b := newBuilder(13).input("x", 1, 16).node("MatMul", []string{"x", "w"}, "y").output("y", 1, 16)
+	b.m.Graph.Initializers = append(b.m.Graph.Initializers, &onnxio.Tensor{Name: "w", Type: onnxio.Float, Dims: []int64{1 << 20, 1 << 20}, HasRaw: true})
+	_, err := Convert(context.Background(), b.file(t), &bytes.Buffer{}, Options{Bits: 8})
+	if err == nil || !strings.Contains(err.Error(), `tensor "w": float32 [1048576 1048576] wants 4398046511104`) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestModelsInMemoryAreLeftAlone(t *testing.T) {
+	raw := newBuilder(13).input("x", 1, 256).floats("w", normal(1, 256*256), 256, 256).node("MatMul", []string{"x", "w"}, "y").output("y", 1, 256).m.Bytes()
+	was := bytes.Clone(raw)
+	m, err := onnxio.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Convert(context.Background(), &onnxio.File{Model: m, Bytes: raw}, &bytes.Buffer{}, Options{Bits: 8}); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(raw, was) {
+		t.Error("the caller's bytes were changed")
+	}
+}
+
+// Integers in another file go into the container; nothing that it says points outside.
+func TestExternalIntegersAreEmbedded(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "ext.bin"), []byte{3, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0}, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b := newBuilder(13).input("x", 1, 16).floats("w", normal(1, 512), 16, 32).
+		node("MatMul", []string{"x", "w"}, "a").node("Gather", []string{"a", "i"}, "y", intAttr("axis", 1)).output("y", 1, 2)
+	b.m.Graph.Initializers = append(b.m.Graph.Initializers, &onnxio.Tensor{Name: "i", Type: onnxio.Int64, Dims: []int64{2}, IsExternal: true,
+		External: []*onnxio.StringEntry{{Key: "location", Value: "ext.bin"}}})
+	path := filepath.Join(dir, "m.onnx")
+	if err := os.WriteFile(path, b.m.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f, err := onnxio.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	_, p, _ := converted(t, f, Options{Bits: 8})
+	m, _, err := Restore(p, FormFloat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := m.Graph.Initializer("i").Array()
+	if err != nil || !slices.Equal(a.Ints(), []int64{3, 5}) {
+		t.Errorf("restored %v, %v", a, err)
+	}
+}
+
+func TestDefaultsThatCanBeReplacedAreKept(t *testing.T) {
+	for ir, want := range map[int64]Reason{3: "", 8: Op} {
+		b := newBuilder(13).input("x", 1, 16).input("w", 16, 32).floats("w", normal(1, 512), 16, 32).floats("v", normal(2, 512), 16, 32).
+			node("MatMul", []string{"x", "w"}, "y").node("MatMul", []string{"x", "v"}, "z").output("y", 1, 32)
+		b.m.IRVersion = ir
+		r, _, _ := converted(t, b.file(t), Options{Bits: 8})
+		if c := find(t, r.Tensors, "w"); c.Reason != want {
+			t.Errorf("IR %d: reason %q, want %q", ir, c.Reason, want)
+		}
+	}
+}
+
+func TestForeignOperatorsHaveNoBias(t *testing.T) {
+	u := use{node: &onnxio.Node{OpType: "Conv", Domain: "com.microsoft"}, input: 2}
+	if u.isBias([]int{4}) || (use{node: &onnxio.Node{OpType: "LayerNormalization", Domain: "x"}, input: 1}).isNorm() {
+		t.Error("an operator of another domain was taken for ONNX's own")
+	}
+}
+
+// Float tensors that no node reads by name are listed too: in attributes, in functions, in sparse form.
+func TestTensorsInAttributesAreListed(t *testing.T) {
+	fill := onnxio.NewTensor("", onnxio.Floats([]float32{1}, 1))
+	b := newBuilder(13).input("x", 1, 16).floats("w", normal(1, 512), 16, 32).constant("s", onnxio.Int64s([]int64{1}, 1)).
+		node("ConstantOfShape", []string{"s"}, "f", &onnxio.Attribute{Name: "value", Type: onnxio.AttrTensor, T: fill}).
+		node("MatMul", []string{"x", "w"}, "y").output("y", 1, 32)
+	r, p, _ := converted(t, b.file(t), Options{Bits: 8})
+	if c := find(t, r.Tensors, `ConstantOfShape "f" value`); c.Reason != Small {
+		t.Errorf("reason %q, want small", c.Reason)
+	}
+	contents, err := ReadContents(p)
+	if err != nil || len(contents.Tensors) != len(r.Tensors) {
+		t.Errorf("%d tensors in the container's list, %v, want %d", len(contents.Tensors), err, len(r.Tensors))
 	}
 }

@@ -135,12 +135,11 @@ func groupName(l balance.Layout) string {
 const indexOverhead = 18
 
 // quantize codes the values of a job that is planned so, or finds the reason that only the values show for keeping
-// them.
+// them. The plan has checked that the data are as long as the shape says.
 func (j *job) quantize(m Method) error {
 	if j.reason != "" {
 		return nil
 	}
-	defer onnxio.Release(j.Tensor.Raw)
 	w := make([]float32, j.layout.Len())
 	if err := j.Tensor.Float32s(w); err != nil {
 		return err
@@ -174,26 +173,34 @@ func (q *quantized) measure(w []float32, t onnxio.DataType) float64 {
 	return balance.SQNR(w, got)
 }
 
-// decodesFinite reports whether no level times scale leaves the range of the element type t.
+// decodesFinite reports whether every value that a code can stand for is within the range of the element type t.
 func (q *quantized) decodesFinite(t onnxio.DataType) bool {
 	limit := float64(math.MaxFloat32)
 	if t == onnxio.Float16 {
-		limit = 65504
+		limit = maxFloat16
 	}
-	largest := float64(int(1)<<q.Bits-1) * max(1, float64(q.Stretch))
-	if q.Levels != nil {
-		largest = 0
-		for _, v := range q.Levels {
-			largest = max(largest, math.Abs(float64(v)))
+	shared := 0.0
+	for _, v := range q.Levels {
+		shared = max(shared, math.Abs(float64(v)))
+	}
+	for g, scale := range q.Scales {
+		largest := shared
+		if q.Levels == nil {
+			zero := 1 << (q.Bits - 1)
+			if q.Zeros != nil {
+				zero = int(q.Zeros[g])
+			}
+			largest = float64(max(zero, 1<<q.Bits-1-zero)) * max(1, float64(q.Stretch))
 		}
-	}
-	for _, v := range q.Scales {
-		if math.Abs(float64(v))*largest > limit {
+		if math.Abs(float64(scale))*largest > limit {
 			return false
 		}
 	}
 	return true
 }
+
+// maxFloat16 is the largest finite float16 (IEEE 754 binary16).
+const maxFloat16 = 65504
 
 // roundTo rounds values to what the 16-bit element type t can hold, in place; float32 stays.
 func roundTo(t onnxio.DataType, values []float32) {

@@ -20,87 +20,51 @@ type move struct {
 // maxMoves bounds how many nodes a constant is followed through.
 const maxMoves = 16
 
-// follower knows what following needs of a model: who reads each value of a graph, and integer constants.
-type follower struct {
-	readers map[*onnxio.Graph]map[string][]use
-	ints    map[string][]int64
-	outputs map[*onnxio.Graph]map[string]bool
-	home    map[*onnxio.Node]*onnxio.Graph
-}
-
-func newFollower(m *onnxio.Model) *follower {
-	f := &follower{
-		readers: map[*onnxio.Graph]map[string][]use{}, ints: map[string][]int64{},
-		outputs: map[*onnxio.Graph]map[string]bool{}, home: map[*onnxio.Node]*onnxio.Graph{},
-	}
-	m.EachGraph(func(g *onnxio.Graph, _ string) {
-		readers, outputs := map[string][]use{}, map[string]bool{}
-		for _, n := range g.Nodes {
-			f.home[n] = g
-			for i, in := range n.Inputs {
-				readers[in] = append(readers[in], use{node: n, input: i})
-			}
-		}
-		for _, out := range g.Outputs {
-			outputs[out.Name] = true
-		}
-		f.readers[g], f.outputs[g] = readers, outputs
-	})
-	for _, c := range m.Constants() {
-		if c.Tensor.Type == onnxio.Int64 {
-			if a, err := c.Tensor.Array(); err == nil {
-				f.ints[c.Name] = a.Ints()
-			}
-		}
-	}
-	return f
-}
-
 // follow replaces each use of s by a node that moves elements with the uses of that node's output.
-func (f *follower) follow(s *site) {
+func (w *wiring) follow(s *site) {
 	shape, err := s.Tensor.Shape()
-	if err != nil || s.Graph == nil {
+	if err != nil {
 		return
 	}
 	var uses []use
 	for _, u := range s.uses {
-		uses = append(uses, f.beyond(s.Graph, u, shape)...)
+		uses = append(uses, w.beyond(u, shape)...)
 	}
 	s.uses = uses
 }
 
-// beyond returns what u's node leads to where it is a mover with one output inside the graph, else u itself.
-func (f *follower) beyond(g *onnxio.Graph, u use, shape []int) []use {
-	mv, ok := f.step(u, shape)
-	if !ok || len(u.moves) == maxMoves || f.home[u.node] != g {
+// beyond returns what u's node leads to where it is a mover whose output only nodes read, else u itself.
+func (w *wiring) beyond(u use, shape []int) []use {
+	mv, ok := w.step(u, shape)
+	if !ok || len(u.moves) == maxMoves {
 		return []use{u}
 	}
-	out := u.node.Outputs[0]
-	next := f.readers[g][out]
-	if len(next) == 0 || f.outputs[g][out] {
+	out := value{w.home[u.node], u.node.Outputs[0]}
+	next := w.uses[out]
+	if len(next) == 0 || w.output[out] {
 		return []use{u}
 	}
 	var list []use
 	for _, v := range next {
 		v.moves = append(slices.Clone(u.moves), mv)
-		list = append(list, f.beyond(g, v, mv.after)...)
+		list = append(list, w.beyond(v, mv.after)...)
 	}
 	return list
 }
 
 // step returns the move that u's node makes; false where the node does more than move, or the shape can't be told.
-func (f *follower) step(u use, shape []int) (move, bool) {
+func (w *wiring) step(u use, shape []int) (move, bool) {
 	n := u.node
 	mv := move{node: n, before: shape}
-	if u.input != 0 || len(n.Outputs) == 0 || onnxio.CanonicalDomain(n.Domain) != onnxio.DefaultDomain {
+	if u.input != 0 || len(n.Outputs) == 0 {
 		return mv, false
 	}
 	ok := true
-	switch n.OpType {
+	switch opOf(n) {
 	case "Identity":
 		mv.after = shape
 	case "Reshape":
-		mv.after, ok = reshaped(shape, f.list(n, 1, "shape"), n.IntAttr("allowzero", 0) != 0)
+		mv.after, ok = reshaped(shape, w.list(n, 1), n.IntAttr("allowzero", 0) != 0)
 	case "Flatten":
 		axis := int(n.IntAttr("axis", 1))
 		if axis < 0 {
@@ -121,14 +85,6 @@ func (f *follower) step(u use, shape []int) (move, bool) {
 	return mv, ok
 }
 
-// list returns the integers that stand in attribute name of n or, in later operator sets, in a constant input.
-func (f *follower) list(n *onnxio.Node, input int, name string) []int64 {
-	if v := n.IntsAttr(name); v != nil {
-		return v
-	}
-	return f.ints[n.Input(input)]
-}
-
 // reshaped applies Reshape's rules: 0 copies a dimension unless zero is allowed, -1 takes what is left.
 func reshaped(shape []int, want []int64, allowZero bool) ([]int, bool) {
 	after, open := make([]int, len(want)), -1
@@ -145,10 +101,11 @@ func reshaped(shape []int, want []int64, allowZero bool) ([]int, bool) {
 			return nil, false
 		}
 	}
-	if rest := product(after); open >= 0 && rest > 0 && product(shape)%rest == 0 {
+	rest, ok := onnxio.CheckedLen(after)
+	if open >= 0 && rest > 0 && product(shape)%rest == 0 {
 		after[open] = product(shape) / rest
 	}
-	return after, len(want) > 0 && product(after) == product(shape)
+	return after, ok && len(want) > 0 && product(after) == product(shape)
 }
 
 // permutation checks perm, which is the reversal of all axes where it is not given.

@@ -9,30 +9,42 @@ import (
 	"bq/onnxio"
 )
 
-// stepFunc sees the value of a marked output for all samples, in sample order, and may replace elements of values.
-type stepFunc func(output string, values []*onnxio.Array) error
+// stepFunc sees the value of a marked node for all samples, in sample order, and may replace elements of values.
+type stepFunc func(n *onnxio.Node, values []*onnxio.Array) error
+
+// sampleError is the error of the run of one sample, by its place among the feeds.
+type sampleError struct {
+	sample int
+	err    error
+}
+
+// Error says what the run said.
+func (e *sampleError) Error() string { return e.err.Error() }
+
+// Unwrap returns the error of the run.
+func (e *sampleError) Unwrap() error { return e.err }
 
 // lockstep runs p on all feeds at once and stops every run at each marked output, so that a figure over all samples
 // can be taken, and applied, before any run goes on: one pass fits every layer on inputs that carry what the layers
 // before it do. It needs memory for the live values of all samples; threads bounds how many compute at a time.
-func lockstep(ctx context.Context, p *infer.Program, feeds []map[string]*onnxio.Array, threads int, marked func(output string) bool, step stepFunc) error {
+func lockstep(ctx context.Context, p *infer.Program, feeds []map[string]*onnxio.Array, threads int, marked func(n *onnxio.Node, output string) bool, step stepFunc) error {
 	l := &meeting{ctx: ctx, step: step, running: len(feeds), values: make([]*onnxio.Array, len(feeds)), tokens: make(chan struct{}, max(1, threads))}
 	l.cond = sync.NewCond(&l.mu)
 	var wg sync.WaitGroup
 	for i := range feeds {
 		wg.Go(func() {
 			l.tokens <- struct{}{}
-			_, err := p.Run(feeds[i], func(_ *onnxio.Node, output string, v *onnxio.Array) (*onnxio.Array, error) {
-				if !marked(output) {
-					return v, l.failure()
+			_, err := p.Run(feeds[i], func(n *onnxio.Node, output string, v *onnxio.Array) (*onnxio.Array, error) {
+				if !marked(n, output) {
+					return nil, l.failure()
 				}
 				<-l.tokens
-				v, err := l.meet(i, output, v)
+				v, err := l.meet(i, n, v)
 				l.tokens <- struct{}{}
 				return v, err
 			})
 			<-l.tokens
-			l.leave(err)
+			l.leave(i, err)
 		})
 	}
 	wg.Wait()
@@ -49,7 +61,7 @@ type meeting struct {
 	running int
 	waiting int
 	round   int
-	output  string
+	node    *onnxio.Node
 	values  []*onnxio.Array
 	err     error
 }
@@ -64,29 +76,30 @@ func (l *meeting) failure() error {
 	return l.err
 }
 
-// meet waits until every run has come to the same output, and returns what step made of v. The last to come steps.
-func (l *meeting) meet(i int, output string, v *onnxio.Array) (*onnxio.Array, error) {
+// meet waits until every run has come to the same node, and returns what step made of v. The last to come steps.
+func (l *meeting) meet(i int, n *onnxio.Node, v *onnxio.Array) (*onnxio.Array, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.waiting > 0 && l.output != output && l.err == nil {
-		l.err = fmt.Errorf("calibrating: samples part at %s and %s", onnxio.Quote(l.output), onnxio.Quote(output))
+	if l.err == nil && (l.running < len(l.values) || l.waiting > 0 && l.node != n) {
+		l.err = fmt.Errorf("calibrating: the samples take different ways through the graph at %s", onnxio.Quote(n.Name))
+		l.cond.Broadcast()
 	}
-	l.output, l.values[i] = output, v
+	l.node, l.values[i] = n, v
 	round := l.round
-	if l.waiting++; l.waiting == l.running || l.err != nil {
+	if l.waiting++; l.waiting == l.running && l.err == nil {
 		l.advance()
 	}
 	for l.err == nil && l.round == round {
 		l.cond.Wait()
 	}
-	return l.values[i], l.err
+	v = l.values[i]
+	l.values[i] = nil
+	return v, l.err
 }
 
 // advance steps and lets all runs go on.
 func (l *meeting) advance() {
-	if l.err == nil {
-		l.err = l.step(l.output, l.values)
-	}
+	l.err = l.step(l.node, l.values)
 	l.waiting = 0
 	l.round++
 	l.cond.Broadcast()
@@ -94,15 +107,15 @@ func (l *meeting) advance() {
 
 // leave takes a finished run out of the count. A run that ends while others wait has taken another way through the
 // graph than they.
-func (l *meeting) leave(err error) {
+func (l *meeting) leave(i int, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.running--
 	if l.err == nil && err != nil {
-		l.err = err
+		l.err = &sampleError{i, err}
 	}
 	if l.err == nil && l.waiting > 0 {
-		l.err = fmt.Errorf("calibrating: a sample ended before %s", onnxio.Quote(l.output))
+		l.err = fmt.Errorf("calibrating: a sample ends before %s, where others wait", onnxio.Quote(l.node.Name))
 	}
 	l.cond.Broadcast()
 }

@@ -32,7 +32,10 @@ type lowering struct {
 	used   int
 	names  map[string]bool // every value name of the model
 	coded  map[*site]bool  // the sites whose entry is quantized
-	counts Lowered
+
+	replaced map[*site]bool // by nodes that compute their values
+	nodes    map[*onnxio.Graph][]*onnxio.Node
+	counts   Lowered
 }
 
 // Lowered counts what FormQDQ made of the quantized weights.
@@ -54,7 +57,8 @@ type Widened struct {
 // lower gives every site of m that has a stored entry its values again. It fails where entry and graph disagree,
 // and where fewer than want entries are used. The data uses it returns are where activations meet quantized weights.
 func lower(m *onnxio.Model, form Form, get stored, want int) (*Lowered, []dataUse, error) {
-	l := &lowering{model: m, form: form, stored: get, names: valueNames(m), coded: map[*site]bool{}}
+	l := &lowering{model: m, form: form, stored: get, names: valueNames(m), coded: map[*site]bool{},
+		replaced: map[*site]bool{}, nodes: map[*onnxio.Graph][]*onnxio.Node{}}
 	list, err := sites(m)
 	if err != nil {
 		return nil, nil, err
@@ -67,6 +71,7 @@ func lower(m *onnxio.Model, form Form, get stored, want int) (*Lowered, []dataUs
 	if l.used != want {
 		return nil, nil, &onnxio.FormatError{Where: "container", Text: fmt.Sprintf("%d tensors, the graph has a place for %d", want, l.used)}
 	}
+	l.rebuild()
 	uses := dataUses(m, list, func(s *site) bool { return l.coded[s] })
 	return &l.counts, uses, nil
 }
@@ -234,16 +239,27 @@ func (l *lowering) codes(s *site, q *packing.Quant, v view) {
 	if q.Bits < 8 {
 		l.counts.Widened = append(l.counts.Widened, Widened{Name: s.name, Bits: q.Bits, BitsNow: 8})
 	}
-	s.remove()
-	s.Graph.Nodes = append(b.nodes, s.Graph.Nodes...)
+	l.replaced[s] = true
+	l.nodes[s.Graph] = append(l.nodes[s.Graph], b.nodes...)
 }
 
-// remove takes the site's initializer or Constant node out of its graph.
-func (s *site) remove() {
-	g := s.Graph
-	g.Nodes = without(g.Nodes, func(n *onnxio.Node) bool { return n == s.Node })
-	g.Initializers = without(g.Initializers, func(t *onnxio.Tensor) bool { return t == s.Tensor })
-	g.Inputs = without(g.Inputs, func(v *onnxio.ValueInfo) bool { return v.Name == s.Name })
+// rebuild takes the replaced sites out of their graphs and puts the new nodes in front.
+func (l *lowering) rebuild() {
+	gone := map[any]bool{}
+	inputs := map[value]bool{}
+	for s := range l.replaced {
+		if s.Node != nil {
+			gone[s.Node] = true
+		} else {
+			gone[s.Tensor] = true
+			inputs[value{s.Graph, s.Name}] = true
+		}
+	}
+	for g, nodes := range l.nodes {
+		g.Nodes = append(nodes, without(g.Nodes, func(n *onnxio.Node) bool { return gone[n] })...)
+		g.Initializers = without(g.Initializers, func(t *onnxio.Tensor) bool { return gone[t] })
+		g.Inputs = without(g.Inputs, func(v *onnxio.ValueInfo) bool { return inputs[value{g, v.Name}] })
+	}
 }
 
 // without returns a new list of the elements of list for which drop is false.

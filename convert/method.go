@@ -130,7 +130,8 @@ func (m Method) quantize(w []float32, l balance.Layout, bits int) (*quantized, e
 			if err != nil {
 				break // the whole tensor will say the same, with its own index
 			}
-			if score := rateDistortion(part, q, l, len(w)); score > bestScore {
+			// a thousandth of a dB decides nothing, and is more than machines' logarithms differ by
+			if score := rateDistortion(part, q, l, len(w)); score > bestScore+1e-3 {
 				best, bestScore = i, score
 			}
 		}
@@ -197,7 +198,7 @@ func excerpt(w []float32, l balance.Layout, limit int) ([]float32, balance.Layou
 const excerptRun = 64
 
 func excerptRuns(w []float32, l balance.Layout, limit int) ([]float32, balance.Layout) {
-	run := max(excerptRun, l.Block)
+	run := min(max(excerptRun, l.Block), len(w))
 	count := max(1, limit/run)
 	total := len(w) / run
 	var part []float32

@@ -3,7 +3,9 @@ package convert
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 
 	"bq/onnxio"
 	"bq/packing"
@@ -110,7 +112,13 @@ func ReadAbout(f *packing.File) (*About, error) {
 func strictJSON(b []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
-	return d.Decode(v)
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("more behind the value")
+	}
+	return nil
 }
 
 // meta encodes the container's metadata.

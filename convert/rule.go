@@ -19,7 +19,7 @@ type rule struct {
 // says: outputs of the linear map that the operator applies, rows of a table.
 var rules = []rule{
 	{"Conv", 1, "axis 0", conv},
-	{"ConvTranspose", 1, "axis 1", convTranspose},
+	{"ConvTranspose", 1, "axis 1; axes 0 and 1 where depthwise", convTranspose},
 	{"GRU", 1, "axes 0 and 1", recurrent},
 	{"GRU", 2, "axes 0 and 1", recurrent},
 	{"Gather", 0, "axis 0", table},
@@ -51,7 +51,7 @@ func WeightInputs() []WeightInput {
 
 // weightLayout returns the layout of a weight by the first of its uses, false where some use has no rule.
 func (s *site) weightLayout(shape []int) (balance.Layout, bool) {
-	if len(s.uses) == 0 || s.output {
+	if len(s.uses) == 0 || s.output || s.overridable {
 		return balance.Layout{}, false
 	}
 	var first balance.Layout
@@ -72,10 +72,7 @@ func (s *site) weightLayout(shape []int) (balance.Layout, bool) {
 
 // useLayout returns the layout of a constant of the given shape, as u's node reads it.
 func useLayout(u use, shape []int) (balance.Layout, bool) {
-	if onnxio.CanonicalDomain(u.node.Domain) != onnxio.DefaultDomain {
-		return balance.Layout{}, false
-	}
-	i := slices.IndexFunc(rules, func(r rule) bool { return r.op == u.node.OpType && r.input == u.input })
+	i := slices.IndexFunc(rules, func(r rule) bool { return r.op == opOf(u.node) && r.input == u.input })
 	if i < 0 {
 		return balance.Layout{}, false
 	}
@@ -103,10 +100,14 @@ func conv(_ *onnxio.Node, shape []int) (balance.Layout, bool) {
 	return axisLayout(shape, 0, 1), true
 }
 
-// convTranspose: W [C, M/group, k...], a channel is an output of each group.
-func convTranspose(_ *onnxio.Node, shape []int) (balance.Layout, bool) {
+// convTranspose: W [C, M/group, k...]. A channel is an output, shared by the groups; where each group has one input, it
+// is an output of its own group.
+func convTranspose(n *onnxio.Node, shape []int) (balance.Layout, bool) {
 	if len(shape) < 3 {
 		return balance.Layout{}, false
+	}
+	if group := n.IntAttr("group", 1); group > 1 && group == int64(shape[0]) {
+		return axisLayout(shape, 0, 2), true
 	}
 	return axisLayout(shape, 1, 2), true
 }
@@ -173,13 +174,14 @@ var (
 
 // isBias reports whether u reads a bias: an input listed above, or a vector that is added.
 func (u use) isBias(shape []int) bool {
-	if u.node.OpType == "Add" || u.node.OpType == "Sub" {
+	op := opOf(u.node)
+	if op == "Add" || op == "Sub" {
 		return vectorLike(shape)
 	}
-	return slices.Contains(biases[u.node.OpType], u.input)
+	return slices.Contains(biases[op], u.input)
 }
 
-func (u use) isNorm() bool { return slices.Contains(norms[u.node.OpType], u.input) }
+func (u use) isNorm() bool { return slices.Contains(norms[opOf(u.node)], u.input) }
 
 // vectorLike reports whether at most one dimension is above one.
 func vectorLike(shape []int) bool {

@@ -12,8 +12,9 @@ import (
 type site struct {
 	name string // unique in the model: the value's name, behind the path of its subgraph
 	onnxio.Constant
-	uses   []use
-	output bool // the value is an output of its graph as well
+	uses        []use
+	output      bool // the value is an output of its graph as well
+	overridable bool // a default that whoever runs the model may replace
 }
 
 // use is one reader of a value: input of a node, behind nodes that only move the elements.
@@ -21,6 +22,14 @@ type use struct {
 	node  *onnxio.Node
 	input int
 	moves []move
+}
+
+// opOf returns the operator of a node of ONNX's own domain, "" of another.
+func opOf(n *onnxio.Node) string {
+	if onnxio.CanonicalDomain(n.Domain) != onnxio.DefaultDomain {
+		return ""
+	}
+	return n.OpType
 }
 
 // op returns the operator that computes with the site first, "" where none does.
@@ -31,10 +40,14 @@ func (s *site) op() string {
 	return s.uses[0].node.OpType
 }
 
-// sites lists the constant float tensors of m in file order with their readers, subgraphs included.
+// sites lists the constant float tensors of m in file order with the nodes that compute with them.
 func sites(m *onnxio.Model) ([]*site, error) {
+	w := newWiring(m)
+	inputs := map[string]bool{}
+	for _, in := range m.Graph.Inputs {
+		inputs[in.Name] = true
+	}
 	var list []*site
-	defined := map[*onnxio.Graph]map[string]*site{}
 	names := map[string]bool{}
 	for _, c := range m.Constants() {
 		if !c.Tensor.Type.IsFloat() {
@@ -48,83 +61,16 @@ func sites(m *onnxio.Model) ([]*site, error) {
 			return nil, &onnxio.FormatError{Where: "tensor " + onnxio.Quote(s.name), Text: "the name stands twice in one graph"}
 		}
 		names[s.name] = true
+		if c.Graph != nil {
+			v := value{c.Graph, c.Name}
+			s.output = w.output[v]
+			s.uses = w.uses[v]
+			w.follow(s)
+		}
+		s.overridable = m.IRVersion >= firstIRWithoutInputs && c.Graph == m.Graph && c.Node == nil && inputs[c.Name]
 		list = append(list, s)
-		if c.Graph == nil {
-			continue
-		}
-		if defined[c.Graph] == nil {
-			defined[c.Graph] = map[string]*site{}
-		}
-		defined[c.Graph][c.Name] = s
-	}
-	r := reader{defined: defined}
-	r.graph(m.Graph)
-	f := newFollower(m)
-	for _, s := range list {
-		f.follow(s)
 	}
 	return list, nil
-}
-
-// reader follows the names that nodes read to the sites they mean. scopes holds the graphs from the main graph
-// inwards; a name means its innermost definition (ONNX IR, section on names within a graph).
-type reader struct {
-	defined map[*onnxio.Graph]map[string]*site
-	scopes  []scope
-}
-
-type scope struct {
-	sites map[string]*site
-	local map[string]bool // names that inputs and nodes of the graph define: they hide outer ones
-}
-
-func (r *reader) graph(g *onnxio.Graph) {
-	sc := scope{sites: r.defined[g], local: map[string]bool{}}
-	for _, in := range g.Inputs {
-		sc.local[in.Name] = true
-	}
-	for _, n := range g.Nodes {
-		for _, out := range n.Outputs {
-			sc.local[out] = true
-		}
-	}
-	r.scopes = append(r.scopes, sc)
-	for _, n := range g.Nodes {
-		for i, name := range n.Inputs {
-			if s := r.lookup(name); s != nil {
-				s.uses = append(s.uses, use{node: n, input: i})
-			}
-		}
-		for _, a := range n.Attributes {
-			if a.G != nil {
-				r.graph(a.G)
-			}
-			for _, sub := range a.Graphs {
-				r.graph(sub)
-			}
-		}
-	}
-	for _, out := range g.Outputs {
-		if s := r.lookup(out.Name); s != nil {
-			s.output = true
-		}
-	}
-	r.scopes = r.scopes[:len(r.scopes)-1]
-}
-
-func (r *reader) lookup(name string) *site {
-	if name == "" {
-		return nil
-	}
-	for _, sc := range slices.Backward(r.scopes) {
-		if s := sc.sites[name]; s != nil {
-			return s
-		}
-		if sc.local[name] {
-			return nil
-		}
-	}
-	return nil
 }
 
 // matches reports whether the glob pattern fits the site's name or the name of a node that reads it.

@@ -178,6 +178,37 @@ func TestSubgraphNames(t *testing.T) {
 	}
 }
 
+// A constant behind a mover is read here and, by a name from outside, in a branch: both uses count.
+func TestUsesInBranchesAreFollowed(t *testing.T) {
+	branch := &onnxio.Graph{Nodes: []*onnxio.Node{{OpType: "Exp", Inputs: []string{"v"}, Outputs: []string{"e"}}}, Outputs: []*onnxio.ValueInfo{{Name: "e"}}}
+	b := newBuilder(13).input("x", 1, 16).floats("w", normal(1, 512), 16, 32).
+		node("Identity", []string{"w"}, "v").node("MatMul", []string{"x", "v"}, "y").
+		node("If", []string{"c"}, "z", &onnxio.Attribute{Name: "then_branch", Type: onnxio.AttrGraph, G: branch}).output("y")
+	list, err := sites(b.m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := list[0].weightLayout([]int{16, 32}); ok || len(list[0].uses) != 2 {
+		t.Errorf("%d uses, a weight: %v; Exp in the branch has no rule", len(list[0].uses), ok)
+	}
+}
+
+func TestNamesOfSubgraphsAreUnique(t *testing.T) {
+	branch := func() *onnxio.Attribute {
+		return &onnxio.Attribute{Name: "then_branch", Type: onnxio.AttrGraph, G: &onnxio.Graph{Initializers: []*onnxio.Tensor{onnxio.NewTensor("c", onnxio.Floats([]float32{1}, 1))}}}
+	}
+	b := newBuilder(13).node("If", []string{"x"}, "y", branch()).node("If", []string{"x"}, "z", branch())
+	b.m.Graph.Nodes[0].Name, b.m.Graph.Nodes[1].Name = "same", "same"
+	constant := func() *onnxio.Node {
+		return &onnxio.Node{OpType: "Constant", Outputs: []string{"k"}, Attributes: []*onnxio.Attribute{{Name: "value", Type: onnxio.AttrTensor, T: onnxio.NewTensor("", onnxio.Floats([]float32{1}))}}}
+	}
+	b.m.Functions = []*onnxio.Function{{Name: "f", Domain: "a", Nodes: []*onnxio.Node{constant()}}, {Name: "f", Domain: "b", Nodes: []*onnxio.Node{constant()}}}
+	list, err := sites(b.m)
+	if err != nil || len(list) != 4 {
+		t.Errorf("%d sites, %v", len(list), err)
+	}
+}
+
 func TestDuplicateNamesAreRefused(t *testing.T) {
 	m := newBuilder(13).floats("w", normal(1, 4), 4).floats("w", normal(1, 4), 4).m
 	var fe *onnxio.FormatError

@@ -10,7 +10,8 @@ import (
 //
 // Data holds one Go slice whose length is the product of Shape (1 for rank 0):
 //
-//	[]float32  Float, Float16, BFloat16 (the 16-bit types are widened; Type remembers what they are)
+//	[]float32  Float, Float16, BFloat16, the float8 and float4 types (narrow types are widened; Type remembers
+//	           what they are)
 //	[]float64  Double
 //	[]int8 []int16 []int32 []int64 []uint8 []uint16 []uint32 []uint64  the integer of that name;
 //	           Int4, Int2 widen to []int8, Uint4, Uint2 to []uint8
@@ -22,8 +23,8 @@ type Array struct {
 	Data  any
 }
 
-// NewArray allocates a zero array. It panics on a type that has no slice form above (the float8, float4 and
-// complex types) and on a negative or overflowing shape: callers check what comes from files with CheckedLen.
+// NewArray allocates a zero array. It panics on a type that has no slice form above (the complex types)
+// and on a negative or overflowing shape: callers check what comes from files with CheckedLen.
 func NewArray(t DataType, shape ...int) *Array {
 	n, ok := CheckedLen(shape)
 	if !ok {
@@ -31,7 +32,7 @@ func NewArray(t DataType, shape ...int) *Array {
 	}
 	a := &Array{Type: t, Shape: append([]int{}, shape...)}
 	switch t {
-	case Float, Float16, BFloat16:
+	case Float, Float16, BFloat16, Float8E4M3FN, Float8E4M3FNUZ, Float8E5M2, Float8E5M2FNUZ, Float4E2M1, Float8E8M0:
 		a.Data = make([]float32, n)
 	case Double:
 		a.Data = make([]float64, n)
@@ -61,14 +62,14 @@ func NewArray(t DataType, shape ...int) *Array {
 	return a
 }
 
-// HasArray reports whether arrays of type t exist: every type but float8, float4, complex and undefined.
+// HasArray reports whether arrays of type t exist: every type but complex and undefined.
 func (t DataType) HasArray() bool {
 	switch t {
 	case Float, Float16, BFloat16, Double, Int8, Int16, Int32, Int64, Uint8, Uint16, Uint32, Uint64, Bool, String,
 		Int4, Uint4, Int2, Uint2:
 		return true
 	}
-	return false
+	return t.IsSmallFloat()
 }
 
 // maxElements bounds the elements of one array, so that sizes in bytes never overflow an int.
@@ -112,7 +113,7 @@ func (a *Array) Len() int {
 	return n
 }
 
-// F32 returns the elements of a Float, Float16 or BFloat16 array, not copied; nil for another type.
+// F32 returns the elements of an array that holds []float32, not copied; nil for another type.
 func (a *Array) F32() []float32 {
 	s, _ := a.Data.([]float32)
 	return s

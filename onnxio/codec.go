@@ -17,6 +17,12 @@ func decodeRaw(a *Array, raw []byte) {
 			getFloat32s(d, raw)
 			return
 		}
+		if a.Type.IsSmallFloat() {
+			for i := range d {
+				d[i] = DecodeSmallFloat(a.Type, uint8(subByte(raw, i, a.Type.Bits(), false)))
+			}
+			return
+		}
 		for i := range d {
 			d[i] = widenHalf(a.Type, le.Uint16(raw[2*i:]))
 		}
@@ -81,6 +87,10 @@ func (t *Tensor) decodeTyped(a *Array) {
 			getFloat32s(d, t.FloatData)
 			return
 		}
+		if a.Type.IsSmallFloat() {
+			t.decodeSmall(a)
+			return
+		}
 		for i := range d {
 			d[i] = widenHalf(a.Type, uint16(t.Int32Data[i]))
 		}
@@ -124,13 +134,21 @@ func (t *Tensor) decodeSmall(a *Array) {
 	decodeRaw(a, bytes)
 }
 
-// encodeRaw returns a's elements as raw_data. 16-bit floats are rounded to nearest even.
+// encodeRaw returns a's elements as raw_data. Floats of 16 bits and less are rounded to nearest even; the small ones
+// saturate.
 func encodeRaw(a *Array) []byte {
 	le := binary.LittleEndian
 	bits := a.Type.Bits()
 	raw := make([]byte, 0, (a.Len()*bits+7)/8)
 	switch d := a.Data.(type) {
 	case []float32:
+		if a.Type.IsSmallFloat() {
+			codes := make([]uint8, len(d))
+			for i, v := range d {
+				codes[i] = EncodeSmallFloat(a.Type, v, true, RoundUp)
+			}
+			return appendSubByte(raw, codes, bits)
+		}
 		for _, v := range d {
 			switch a.Type {
 			case Float:
@@ -206,8 +224,12 @@ func RoundBFloat16(v float32) uint16 {
 	return uint16((b + 0x7fff + b>>16&1) >> 16)
 }
 
-// Round returns v as an element of type t holds it: rounded to nearest even for Float16 and BFloat16, else v.
+// Round returns v as an element of type t holds it: rounded to nearest even for Float16, BFloat16 and the small float
+// types, which saturate; else v.
 func Round(t DataType, v float32) float32 {
+	if t.IsSmallFloat() {
+		return DecodeSmallFloat(t, EncodeSmallFloat(t, v, true, RoundUp))
+	}
 	switch t {
 	case Float16:
 		return float16.Fromfloat32(v).Float32()

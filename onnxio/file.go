@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"unsafe"
 )
 
 // File is an open model file. Tensor data of its Model are slices of memory maps that Close takes away.
@@ -69,12 +70,33 @@ func (f *File) Close() error {
 	return errors.Join(errs...)
 }
 
+// Release tells the system that the pages behind b are not needed at the moment, where b is a slice of the mapped file
+// or of mapped external data; they are read again when touched. It keeps memory bounded while a large model is read
+// once from end to end. Other memory is left alone.
+func (f *File) Release(b []byte) {
+	for _, m := range f.maps {
+		if m.unmap != nil && within(b, m.data) {
+			release(b)
+			return
+		}
+	}
+}
+
+// within reports whether b is a slice of whole.
+func within(b, whole []byte) bool {
+	if len(b) == 0 || len(whole) == 0 {
+		return false
+	}
+	at, start := uintptr(unsafe.Pointer(&b[0])), uintptr(unsafe.Pointer(&whole[0]))
+	return at >= start && at+uintptr(len(b)) <= start+uintptr(len(whole))
+}
+
 // attach fills Raw of every external tensor of the model with its window of the file it names.
 func (f *File) attach(dir string) error {
 	var root *os.Root
 	files := map[string]*mapping{}
 	failed := map[string]error{}
-	f.Model.eachTensor(func(t *Tensor) {
+	f.Model.EachTensor(func(t *Tensor) {
 		if !t.IsExternal {
 			return
 		}

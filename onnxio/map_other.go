@@ -13,5 +13,5 @@ func mapRegular(in *os.File, size int) (*mapping, error) {
 	return &mapping{data: data}, err
 }
 
-// Release does nothing where files are read instead of mapped.
-func Release([]byte) {}
+// release does nothing where files are read instead of mapped.
+func release([]byte) {}

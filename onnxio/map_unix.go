@@ -17,9 +17,8 @@ func mapRegular(in *os.File, size int) (*mapping, error) {
 	return &mapping{data: data, unmap: func() error { return unix.Munmap(data) }}, nil
 }
 
-// Release tells the system that the pages behind b, a slice of an open file's data, are not needed at the moment; they
-// are read again when touched. It keeps memory bounded while a large model is read once from end to end.
-func Release(b []byte) {
+// release drops the whole pages of b, a slice of a mapping.
+func release(b []byte) {
 	page := os.Getpagesize()
 	start := int(-uintptr(unsafe.Pointer(unsafe.SliceData(b))) % uintptr(page))
 	if len(b) < start+page {

@@ -159,6 +159,13 @@ func getFloat32s(dst []float32, raw []byte) {
 	}
 }
 
+// Check compares the data that the tensor holds with what its type and dimensions want, before anything is allocated
+// for them.
+func (t *Tensor) Check() error {
+	_, _, err := t.check()
+	return err
+}
+
 // check compares the bytes or values that the tensor holds with what its type and dimensions want.
 func (t *Tensor) check() (shape []int, n int, err error) {
 	if t.externalErr != nil {

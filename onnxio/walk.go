@@ -1,6 +1,10 @@
 package onnxio
 
-import "fmt"
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // Constant is a constant tensor of a model: an initializer, or the value of a Constant node.
 type Constant struct {
@@ -22,7 +26,7 @@ func (m *Model) Constants() []Constant {
 		list = appendNodeConstants(list, g.Nodes, g, path)
 	})
 	for _, f := range m.Functions {
-		list = appendNodeConstants(list, f.Nodes, nil, "function "+Quote(f.Name))
+		list = appendNodeConstants(list, f.Nodes, nil, f.path())
 	}
 	return list
 }
@@ -59,6 +63,104 @@ func (n *Node) constantTensor() *Tensor {
 	return nil
 }
 
+// OtherTensors returns the constant tensors of the model that Constants does not list, under the names of the nodes
+// that hold them: tensors in attributes of other operators, in subgraphs and defaults of local functions, and the
+// values of sparse tensors. None of them is read by name.
+func (m *Model) OtherTensors() []Constant {
+	o := &others{}
+	m.EachGraph(func(g *Graph, path string) {
+		o.sparse(g.rest, sparseInitializer, path, "sparse initializer")
+		o.nodes(g.Nodes, path)
+	})
+	for _, f := range m.Functions {
+		path := f.path()
+		o.nodes(f.Nodes, path)
+		o.attributes(f.Defaults, path, "default")
+		for _, n := range f.Nodes {
+			for _, a := range n.Attributes {
+				if a.G != nil {
+					eachGraph(a.G, path, func(g *Graph, path string) { o.whole(g, path) })
+				}
+			}
+		}
+	}
+	return o.list
+}
+
+// Fields of onnx.proto that hold a SparseTensorProto, and its field of values.
+const (
+	sparseInitializer = 15 // of GraphProto
+	sparseAttribute   = 22 // of AttributeProto
+	sparseValues      = 1
+)
+
+// others collects OtherTensors.
+type others struct{ list []Constant }
+
+func (o *others) add(t *Tensor, path, name string) {
+	o.list = append(o.list, Constant{Name: name, Path: path, Tensor: t})
+}
+
+// whole adds every tensor of a graph inside a function.
+func (o *others) whole(g *Graph, path string) {
+	for _, t := range g.Initializers {
+		o.add(t, path, t.Name)
+	}
+	for _, n := range g.Nodes {
+		if t := n.constantTensor(); t != nil {
+			o.add(t, path, n.Outputs[0])
+		}
+	}
+	o.nodes(g.Nodes, path)
+}
+
+func (o *others) nodes(nodes []*Node, path string) {
+	for i, n := range nodes {
+		if n.constantTensor() == nil {
+			o.attributes(n.Attributes, path, n.OpType+" "+Quote(n.label(i)))
+		}
+	}
+}
+
+func (o *others) attributes(attributes []*Attribute, path, holder string) {
+	for _, a := range attributes {
+		if a.T != nil {
+			o.add(a.T, path, holder+" "+a.Name)
+		}
+		for i, t := range a.Tensors {
+			o.add(t, path, fmt.Sprintf("%s %s[%d]", holder, a.Name, i))
+		}
+		o.sparse(a.rest, sparseAttribute, path, holder+" "+a.Name)
+	}
+}
+
+// sparse adds the values of the sparse tensors that stand as field num among uninterpreted fields.
+func (o *others) sparse(rest []byte, num protowire.Number, path, holder string) {
+	eachField(rest, func(f field) error { // well formed: it was read before
+		if f.num != num {
+			return nil
+		}
+		return eachField(f.b, func(f field) error {
+			if f.num != sparseValues {
+				return nil
+			}
+			if t, err := ParseTensor(f.b); err == nil {
+				o.add(t, path, fmt.Sprintf("%s %s values", holder, Quote(t.Name)))
+			}
+			return nil
+		})
+	})
+}
+
+// path names a local function in the places of its tensors.
+func (f *Function) path() string {
+	path := "function " + Quote(f.Domain+"::"+f.Name)
+	if f.Overload != "" {
+		path += " overload " + Quote(f.Overload)
+	}
+	return path
+}
+
 // EachGraph calls f for the main graph and every subgraph in the attributes of its nodes, outer graphs first.
 func (m *Model) EachGraph(f func(g *Graph, path string)) {
 	if m.Graph != nil {
@@ -68,10 +170,18 @@ func (m *Model) EachGraph(f func(g *Graph, path string)) {
 
 func eachGraph(g *Graph, path string, f func(g *Graph, path string)) {
 	f(g, path)
+	same := map[string]int{} // nodes of each name, so that a name that is not unique gets its place beside it
+	for _, n := range g.Nodes {
+		same[n.Name]++
+	}
 	for i, n := range g.Nodes {
+		name := n.label(i)
+		if n.Name != "" && same[n.Name] > 1 {
+			name = fmt.Sprintf("%s@%d", n.Name, i)
+		}
 		for _, a := range n.Attributes {
 			at := func(sub *Graph, suffix string) {
-				label := fmt.Sprintf("%s %s %s%s", n.OpType, Quote(n.label(i)), a.Name, suffix)
+				label := fmt.Sprintf("%s %s %s%s", n.OpType, Quote(name), a.Name, suffix)
 				eachGraph(sub, joinPath(path, label), f)
 			}
 			if a.G != nil {
@@ -99,8 +209,8 @@ func (n *Node) label(i int) string {
 	return fmt.Sprint(i)
 }
 
-// eachTensor calls f for every TensorProto of the model, attributes and functions included.
-func (m *Model) eachTensor(f func(*Tensor)) {
+// EachTensor calls f for every TensorProto of the model, those in attributes and functions included.
+func (m *Model) EachTensor(f func(*Tensor)) {
 	if m.Graph != nil {
 		tensorsOfGraph(m.Graph, f)
 	}
