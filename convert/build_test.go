@@ -79,19 +79,30 @@ func (b *builder) file(t *testing.T) *onnxio.File {
 // converted converts f and opens the container.
 func converted(t *testing.T, f *onnxio.File, o Options) (*Result, *packing.File, []byte) {
 	t.Helper()
-	var b bytes.Buffer
 	if o.Bits == 0 {
 		o.Bits = 4
 	}
+	r, p, err := open(f, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, p.File, p.raw
+}
+
+// container is an open container and its bytes.
+type container struct {
+	*packing.File
+	raw []byte
+}
+
+func open(f *onnxio.File, o Options) (*Result, container, error) {
+	var b bytes.Buffer
 	r, err := Convert(context.Background(), f, &b, o)
 	if err != nil {
-		t.Fatal(err)
+		return nil, container{}, err
 	}
 	p, err := packing.Open(bytes.NewReader(b.Bytes()), int64(b.Len()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r, p, b.Bytes()
+	return r, container{p, b.Bytes()}, err
 }
 
 func find(t *testing.T, list []Coverage, name string) Coverage {
