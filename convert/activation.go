@@ -40,7 +40,7 @@ func activationRange(h *balance.Histogram, bits int) (low, high float32) {
 	return h.MSERange(bits)
 }
 
-// round returns v rounded as a says: what fakeQuantize's nodes compute from operator set 10 on.
+// round returns v rounded as a says: what fakeQuantize's nodes compute from operator set 11 on.
 func (a Activation) round(v *onnxio.Array) *onnxio.Array {
 	out := onnxio.NewArray(v.Type, v.Shape...)
 	y, zero, top := out.F32(), float32(a.Zero), float32(int(1)<<a.Bits-1)
@@ -112,7 +112,7 @@ func insert(m *onnxio.Model, uses []dataUse, values []string, build func(b *grap
 		if len(readers[value]) == 0 {
 			return &onnxio.FormatError{Where: "activation " + onnxio.Quote(value), Text: "no weighted node reads a value of that name"}
 		}
-		b := &graphBuilder{names: names, constants: m.IRVersion < firstIRWithoutInputs, graph: m.Graph}
+		b := &graphBuilder{names: names, model: m, graph: m.Graph}
 		out := build(b, value, readers[value][0].typ)
 		for _, d := range readers[value] {
 			d.node.Inputs[d.input] = out
@@ -127,51 +127,40 @@ func insert(m *onnxio.Model, uses []dataUse, values []string, build func(b *grap
 	return nil
 }
 
-// opsetClipInputs is the operator set from which Clip takes its bounds as inputs (ONNX, Changelog.md).
-const opsetClipInputs = 11
+// Operator sets from which Clip takes its bounds as inputs, and which brought Round (ONNX, Changelog.md).
+const (
+	opsetClipInputs = 11
+	opsetRound      = 11
+)
 
-// fakeQuantize builds nodes that round value as a says, in operators of the model's operator set.
+// fakeQuantize builds nodes that round value as a says, in float arithmetic of the model's operator set. QuantizeLinear
+// and DequantizeLinear would say it shorter, but ONNX Runtime takes a DequantizeLinear in front of a Conv or Gemm as
+// leave to quantize float weights to 8 bits by itself, and then computes something else.
 func fakeQuantize(b *graphBuilder, m *onnxio.Model, a Activation, value string, typ onnxio.DataType) string {
 	x, base := value, a.Name+"/act"
 	if typ != onnxio.Float {
 		x = b.node("Cast", base+"/float", []string{x}, intAttr("to", int64(onnxio.Float)))
 	}
-	if m.Opset(onnxio.DefaultDomain) >= opsetDequantize {
-		x = b.quantizeLinear(m, a, x, base)
-	} else {
-		x = b.roundByFloor(m, a, x, base)
+	scale := b.constant(base+"/scale", onnxio.Floats([]float32{a.Scale}))
+	zero := b.constant(base+"/zero", onnxio.Floats([]float32{float32(a.Zero)}))
+	x = b.node("Div", base+"/steps", []string{x, scale})
+	top := float32(int(1)<<a.Bits - 1)
+	if m.Opset(onnxio.DefaultDomain) >= opsetRound {
+		x = b.node("Round", base+"/rounded", []string{x})
+		x = b.node("Add", base+"/shifted", []string{x, zero})
+		x = b.clip(m, x, base, 0, top)
+	} else { // floor(x + zero + 1/2): ties go up instead of to even
+		shift := b.constant(base+"/shift", onnxio.Floats([]float32{float32(a.Zero) + 0.5}))
+		x = b.node("Add", base+"/shifted", []string{x, shift})
+		x = b.clip(m, x, base, 0, top+0.5)
+		x = b.node("Floor", base+"/codes", []string{x})
 	}
+	x = b.node("Sub", base+"/centred", []string{x, zero})
+	x = b.node("Mul", base+"/value", []string{x, scale})
 	if typ != onnxio.Float {
 		x = b.node("Cast", base+"/cast", []string{x}, intAttr("to", int64(typ)))
 	}
 	return x
-}
-
-// quantizeLinear: DequantizeLinear(QuantizeLinear(x)), behind a Clip where fewer than 8 bits leave codes unused.
-func (b *graphBuilder) quantizeLinear(m *onnxio.Model, a Activation, x, base string) string {
-	if a.Bits < 8 {
-		low := float32(-int(a.Zero)) * a.Scale
-		high := float32(int(1)<<a.Bits-1-int(a.Zero)) * a.Scale
-		x = b.clip(m, x, base, low, high)
-	}
-	scale := b.constant(base+"/scale", onnxio.Floats([]float32{a.Scale}))
-	zero := b.constant(base+"/zero", &onnxio.Array{Type: onnxio.Uint8, Shape: []int{}, Data: []uint8{a.Zero}})
-	codes := b.node("QuantizeLinear", base+"/codes", []string{x, scale, zero})
-	return b.node("DequantizeLinear", base+"/value", []string{codes, scale, zero})
-}
-
-// roundByFloor does the same before operator set 10, which brought QuantizeLinear: floor(x/scale + zero + 1/2), so
-// that ties go up instead of to even.
-func (b *graphBuilder) roundByFloor(m *onnxio.Model, a Activation, x, base string) string {
-	scale := b.constant(base+"/scale", onnxio.Floats([]float32{a.Scale}))
-	shift := b.constant(base+"/shift", onnxio.Floats([]float32{float32(a.Zero) + 0.5}))
-	zero := b.constant(base+"/zero", onnxio.Floats([]float32{float32(a.Zero)}))
-	x = b.node("Div", base+"/steps", []string{x, scale})
-	x = b.node("Add", base+"/shifted", []string{x, shift})
-	x = b.clip(m, x, base, 0, float32(int(1)<<a.Bits-1)+0.5)
-	x = b.node("Floor", base+"/codes", []string{x})
-	x = b.node("Sub", base+"/centred", []string{x, zero})
-	return b.node("Mul", base+"/value", []string{x, scale})
 }
 
 func (b *graphBuilder) clip(m *onnxio.Model, x, base string, low, high float32) string {

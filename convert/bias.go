@@ -308,9 +308,7 @@ func (c *converter) addBiases(m *onnxio.Model) {
 		t := &onnxio.Tensor{Name: a.name, Type: a.typ, Dims: []int64{int64(len(a.data))}}
 		m.Graph.Initializers = append(m.Graph.Initializers, t)
 		if m.IRVersion < firstIRWithoutInputs {
-			m.Graph.Inputs = append(m.Graph.Inputs, &onnxio.ValueInfo{Name: a.name, Type: &onnxio.TensorType{
-				Elem: a.typ, HasShape: true, Shape: []onnxio.Dim{{Value: int64(len(a.data)), Known: true}},
-			}})
+			m.Graph.Inputs = append(m.Graph.Inputs, constantInput(a.name, a.typ, []int{len(a.data)}))
 		}
 	}
 }

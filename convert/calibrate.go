@@ -154,6 +154,9 @@ func (c *converter) floatMeans(p *infer.Program, feeds []map[string]*onnxio.Arra
 		column := make([]*channelSum, len(feeds))
 		for i := range feeds {
 			column[i] = sums[i][k]
+			if !column[i].finite() {
+				return nil, fmt.Errorf("calibrating %s: NaN or infinity in %s", onnxio.Quote(list[k].output), c.sampleName(c.fitted[i]))
+			}
 		}
 		means[k] = meanOf(column)
 	}

@@ -175,23 +175,37 @@ func floatBytes(t *packing.Tensor) []byte {
 
 // graphBuilder puts constants and nodes in front of a graph's nodes.
 type graphBuilder struct {
-	names     map[string]bool
-	constants bool // Constant nodes instead of initializers
-	graph     *onnxio.Graph
-	nodes     []*onnxio.Node
+	names map[string]bool
+	model *onnxio.Model
+	graph *onnxio.Graph
+	nodes []*onnxio.Node
 }
 
-// constant adds a constant and returns its name, which starts with base.
+// constant adds a constant and returns its name, which starts with base: an initializer, which before IR version 4 must
+// be a graph input too. The inputs of a subgraph are not free: there it is a Constant node.
 func (b *graphBuilder) constant(base string, a *onnxio.Array) string {
 	name := fresh(b.names, base)
-	if !b.constants {
-		b.graph.Initializers = append(b.graph.Initializers, onnxio.NewTensor(name, a))
+	listed := b.model.IRVersion < firstIRWithoutInputs
+	if listed && b.graph != b.model.Graph {
+		b.nodes = append(b.nodes, &onnxio.Node{OpType: "Constant", Outputs: []string{name}, Attributes: []*onnxio.Attribute{
+			{Name: "value", Type: onnxio.AttrTensor, T: onnxio.NewTensor("", a)},
+		}})
 		return name
 	}
-	b.nodes = append(b.nodes, &onnxio.Node{OpType: "Constant", Outputs: []string{name}, Attributes: []*onnxio.Attribute{
-		{Name: "value", Type: onnxio.AttrTensor, T: onnxio.NewTensor("", a)},
-	}})
+	b.graph.Initializers = append(b.graph.Initializers, onnxio.NewTensor(name, a))
+	if listed {
+		b.graph.Inputs = append(b.graph.Inputs, constantInput(name, a.Type, a.Shape))
+	}
 	return name
+}
+
+// constantInput declares an initializer as a graph input.
+func constantInput(name string, typ onnxio.DataType, shape []int) *onnxio.ValueInfo {
+	t := &onnxio.TensorType{Elem: typ, HasShape: true}
+	for _, d := range shape {
+		t.Shape = append(t.Shape, onnxio.Dim{Value: int64(d), Known: true})
+	}
+	return &onnxio.ValueInfo{Name: name, Type: t}
 }
 
 // node adds a node and returns its output, a new name that starts with base.
@@ -218,7 +232,7 @@ const firstIRWithoutInputs = 4
 
 // codes replaces the site by nodes that compute its values from codes.
 func (l *lowering) codes(s *site, q *packing.Quant, v view) {
-	b := &graphBuilder{names: l.names, constants: l.model.IRVersion < firstIRWithoutInputs, graph: s.Graph}
+	b := &graphBuilder{names: l.names, model: l.model, graph: s.Graph}
 	out := s.Name
 	if s.Tensor.Type != onnxio.Float {
 		out = fresh(l.names, s.Name+"/float")

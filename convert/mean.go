@@ -33,6 +33,19 @@ func sumChannels(v *onnxio.Array, axis int) *channelSum {
 	return s
 }
 
+// finite reports whether no sum is NaN or infinite.
+func (s *channelSum) finite() bool {
+	if s == nil {
+		return true
+	}
+	for _, v := range s.sum {
+		if v-v != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // meanOf returns the mean by channel over all samples, summed in their order; nil where a sample has none or another
 // number of channels.
 func meanOf(samples []*channelSum) []float64 {
