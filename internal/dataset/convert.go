@@ -20,7 +20,7 @@ import (
 
 // checkConversion reports whether elements of h can be fed to an input of type t, values aside.
 func checkConversion(h *npyHeader, t onnxio.DataType) error {
-	if !t.HasArray() || t == onnxio.String {
+	if !t.HasArray() || t.IsSmallFloat() || t == onnxio.String {
 		return fmt.Errorf("an input of type %v cannot be fed from files", t)
 	}
 	if h.kind == 'f' && !t.IsFloat() {

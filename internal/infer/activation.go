@@ -212,11 +212,9 @@ func bindShrink(b *binding) runFunc {
 // bindGelu: x/2 * (1 + erf(x/sqrt 2)), or its tanh approximation.
 func bindGelu(b *binding) runFunc {
 	if b.str("approximate", "none", "none", "tanh") == "tanh" {
-		return activation(func(v float64) float64 {
-			return 0.5 * v * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(v+0.044715*v*v*v)))
-		})
+		return activation(fastGelu)
 	}
-	return activation(func(v float64) float64 { return 0.5 * v * (1 + math.Erf(v/math.Sqrt2)) })
+	return activation(gelu)
 }
 
 func activation(f func(float64) float64) runFunc {

@@ -9,20 +9,22 @@ import (
 	"bq/onnxio"
 )
 
-// bindCast: the elements of the input in the type that attribute to names.
+// bindCast: the elements of the input in the type that attribute to names; saturate and round_mode count where that
+// is a float of 8 or 4 bits.
 func bindCast(b *binding) runFunc {
-	to := onnxio.DataType(b.int("to", 0))
-	b.ignore("saturate", "round_mode") // float8 and float8e8m0 only, types that are refused here
+	to, small := onnxio.DataType(b.int("to", 0)), b.smallCast()
 	if !to.HasArray() {
 		b.refuse("element type %v", to)
 	}
-	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) { return one(r.cast(in[0], to)) }
+	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) { return one(r.castSmall(in[0], to, small)) }
 }
 
 // bindCastLike: the elements of the first input in the type of the second.
 func bindCastLike(b *binding) runFunc {
-	b.ignore("saturate", "round_mode")
-	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) { return one(r.cast(in[0], in[1].Type)) }
+	small := b.smallCast()
+	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		return one(r.castSmall(in[0], in[1].Type, small))
+	}
 }
 
 // cast converts v to type t, v itself where it has it. Floats become integers by truncation toward zero; beyond the

@@ -34,6 +34,7 @@ type node struct {
 	where string // `node 31 "nms" (NonMaxSuppression)`
 	run   runFunc
 	ints  []int // inputs that must hold int64 or int32
+	any   bool  // inputs may be sequences and optionals
 	in    []int // slots, -1 where not given; as many as the operator can take
 	out   []int // slots, -1 where not wanted
 	free  []int // slots that no later node uses
@@ -48,6 +49,9 @@ type compiler struct {
 	prefix string // where the graph stands, for messages: `node 4 (If) then_branch: `
 	folded int64
 	gaps   []gap
+
+	opsets   []*onnxio.Opset // of the local function that is being compiled
+	expanded int             // nodes of the bodies of local functions so far
 }
 
 // gap is a node that cannot run.
@@ -155,13 +159,23 @@ func (c *compiler) node(i int, n *onnxio.Node, s *scope) error {
 	if nd.in, err = s.inputs(nd); err != nil {
 		return err
 	}
-	op, text := lookup(c.model, n)
+	f := c.function(n)
+	if f != nil {
+		if err := c.call(nd, f); err != nil {
+			return err
+		}
+	}
+	var op *operator
+	var text string
+	if f == nil {
+		op, text = lookup(c.opset(n.Domain), n)
+	}
 	if op != nil {
 		if err := nd.checkCounts(op); err != nil {
 			return err
 		}
-		b := &binding{compiler: c, scope: s, node: nd, version: c.model.Opset(n.Domain), read: map[string]bool{}}
-		nd.run, nd.ints = op.bind(b), op.ints
+		b := &binding{compiler: c, scope: s, node: nd, version: c.opset(n.Domain), read: map[string]bool{}}
+		nd.run, nd.ints, nd.any = op.bind(b), op.ints, op.values
 		b.checkAllRead()
 		if b.format != nil {
 			return b.format
@@ -182,7 +196,7 @@ func (c *compiler) node(i int, n *onnxio.Node, s *scope) error {
 		}
 		nd.out = append(nd.out, slot)
 	}
-	if nd.run != nil && (op.impure || !c.fold(nd, s)) {
+	if nd.run != nil && (f != nil || op.impure || !c.fold(nd, s)) {
 		s.g.nodes = append(s.g.nodes, nd)
 	}
 	return nil

@@ -101,9 +101,5 @@ func (r *run) stack(values []*onnxio.Array) (*onnxio.Array, error) {
 	if len(values) == 0 {
 		return r.new(onnxio.Float, 0)
 	}
-	wide := make([]*onnxio.Array, len(values))
-	for i, v := range values {
-		wide[i] = v.Reshaped(append([]int{1}, v.Shape...)...)
-	}
-	return r.concat(wide, 0)
+	return r.stackAlong(values, 0)
 }

@@ -27,29 +27,30 @@ func indices(a *onnxio.Array, n int) ([]int, error) {
 // bindGather: entries of data along an axis, in the order of indices [q...]: data[:axis] + q + data[axis+1:].
 func bindGather(b *binding) runFunc {
 	axis := b.int("axis", 0)
-	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
-		x := in[0]
-		a, err := axisOf(axis, len(x.Shape))
-		if err != nil {
-			return nil, err
-		}
-		idx, err := indices(in[1], x.Shape[a])
-		if err != nil {
-			return nil, err
-		}
-		shape := append(append(append([]int{}, x.Shape[:a]...), in[1].Shape...), x.Shape[a+1:]...)
-		out, err := r.new(x.Type, shape...)
-		if err != nil {
-			return nil, err
-		}
-		outer, inner := product(x.Shape[:a]), product(x.Shape[a+1:])
-		for o := range outer {
-			for i, v := range idx {
-				copyRange(out, (o*len(idx)+i)*inner, x, (o*x.Shape[a]+v)*inner, inner)
-			}
-		}
-		return []*onnxio.Array{out}, nil
+	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) { return one(r.gather(in[0], in[1], axis)) }
+}
+
+func (r *run) gather(x, places *onnxio.Array, axis int64) (*onnxio.Array, error) {
+	a, err := axisOf(axis, len(x.Shape))
+	if err != nil {
+		return nil, err
 	}
+	idx, err := indices(places, x.Shape[a])
+	if err != nil {
+		return nil, err
+	}
+	shape := append(append(append([]int{}, x.Shape[:a]...), places.Shape...), x.Shape[a+1:]...)
+	out, err := r.new(x.Type, shape...)
+	if err != nil {
+		return nil, err
+	}
+	outer, inner := product(x.Shape[:a]), product(x.Shape[a+1:])
+	for o := range outer {
+		for i, v := range idx {
+			copyRange(out, (o*len(idx)+i)*inner, x, (o*x.Shape[a]+v)*inner, inner)
+		}
+	}
+	return out, nil
 }
 
 // elementIndex returns, for each element of indices, the position in data that it names: its own position with the

@@ -44,6 +44,16 @@ func TestHostileInputs(t *testing.T) {
 	}
 }
 
+// TestHostileContribInputs does the same with the cases of TestContrib.
+func TestHostileContribInputs(t *testing.T) {
+	files, names := contribCases(t)
+	for _, name := range names {
+		for _, line := range attack(files, name) {
+			t.Errorf("%s: %s", name, line)
+		}
+	}
+}
+
 // attack returns what one case did that it must not.
 func attack(files map[string]*zip.File, name string) (faults []string) {
 	b, err := readZip(files[name+"/model.onnx"])

@@ -6,7 +6,8 @@
 // visitor. A Program is never written to after Compile, so any number of goroutines may Run it.
 //
 // The operators follow the ONNX operator specification (https://onnx.ai/onnx/operators), versions as Ops lists
-// them. Values of float16 and bfloat16 are computed in float32 and rounded after every node.
+// them. Values of float16, bfloat16, float8 and float4 are computed in float32 and rounded after every node. Functions
+// of the model itself run as graphs of their own, call by call.
 package infer
 
 import (
@@ -69,7 +70,8 @@ func (p *Program) Inputs() []*onnxio.ValueInfo { return p.inputs }
 
 // Run computes the outputs of the graph, by name, from feeds, by input name. Every input of Inputs must be there,
 // with the element type, rank and fixed dimensions that the model states, and dimensions of one symbolic name must
-// agree. The arrays of feeds are not written to; results may share memory with them. visit may be nil.
+// agree. The arrays of feeds are not written to; results may share memory with them. visit may be nil. A result or
+// feed that is a sequence is an Array of type Undefined whose Data is []*onnxio.Array.
 func (p *Program) Run(feeds map[string]*onnxio.Array, visit Visitor) (map[string]*onnxio.Array, error) {
 	args, err := p.args(feeds)
 	if err != nil {
@@ -127,6 +129,9 @@ const unnamed = "?"
 
 // checkFeed compares an array with the declared type of an input; symbols remembers symbolic dimensions.
 func checkFeed(a *onnxio.Array, t *onnxio.TensorType, symbols map[string]int) error {
+	if !isTensor(a) {
+		return checkValue(a, t)
+	}
 	if n, ok := onnxio.CheckedLen(a.Shape); !ok || dataLen(a) != n {
 		return fmt.Errorf("shape %v does not fit %d elements", a.Shape, dataLen(a))
 	}
@@ -153,6 +158,23 @@ func checkFeed(a *onnxio.Array, t *onnxio.TensorType, symbols map[string]int) er
 	}
 	if !fits {
 		return fmt.Errorf("shape %v, want %s", a.Shape, dimString(t.Shape))
+	}
+	return nil
+}
+
+// checkValue is checkFeed of a sequence or an empty optional; t is the tensor type the model states, if it does.
+func checkValue(a *onnxio.Array, t *onnxio.TensorType) error {
+	list, err := elements(a)
+	if t != nil || err != nil && !isNothing(a) {
+		return fmt.Errorf("a value of Go type %T", a.Data)
+	}
+	for i, v := range list {
+		if v == nil || !isTensor(v) {
+			return fmt.Errorf("value %d of the sequence is no tensor", i)
+		}
+		if err := checkFeed(v, nil, nil); err != nil {
+			return fmt.Errorf("value %d of the sequence: %w", i, err)
+		}
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ type operator struct {
 	out    int     // most outputs
 	impure bool    // runs subgraphs or draws random numbers: never computed at Compile
 	skip   []int   // inputs among the least that may be left out all the same
+	values bool    // takes sequences and optionals: other operators are only given tensors
 	ints   []int   // inputs that must hold int64 or int32: axes, sizes, lengths
 	bind   func(b *binding) runFunc
 }
@@ -37,10 +38,9 @@ func indexOperators() map[operatorKey]*operator {
 	return index
 }
 
-// lookup returns the operator of a node, or what is missing.
-func lookup(m *onnxio.Model, n *onnxio.Node) (*operator, string) {
+// lookup returns the operator of a node whose domain is imported in this version, or what is missing.
+func lookup(version int64, n *onnxio.Node) (*operator, string) {
 	domain := onnxio.CanonicalDomain(n.Domain)
-	version := m.Opset(domain)
 	what := fmt.Sprintf("operator %s of domain %s, opset %d", n.OpType, domain, version)
 	op := operators[operatorKey{domain, n.OpType}]
 	switch {

@@ -78,3 +78,79 @@ func qlinearUnary(f runFunc) runFunc {
 		return r.requantized(y[0], in[3], in[4], in[0].Type)
 	}
 }
+
+// bindQLinearAveragePool and bindQLinearGlobalAveragePool: inputs X, its scale and zero point, and those of the result.
+func bindQLinearAveragePool(b *binding) runFunc {
+	last := b.bool("channels_last", false)
+	return channelsLast(last, qlinearUnary(bindAveragePool(b)))
+}
+
+func bindQLinearGlobalAveragePool(b *binding) runFunc {
+	last := b.bool("channels_last", false)
+	return channelsLast(last, qlinearUnary(bindGlobalAveragePool(b)))
+}
+
+// bindQLinearConvChannels: QLinearConv of the com.microsoft domain, whose X and Y may have their channels last.
+func bindQLinearConvChannels(b *binding) runFunc {
+	last := b.bool("channels_last", false)
+	return channelsLast(last, bindQLinearConv(b))
+}
+
+// channelsLast makes f, an operator on [N, C, spatial], one on [N, spatial, C] where last is set.
+func channelsLast(last bool, f runFunc) runFunc {
+	if !last {
+		return f
+	}
+	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		n := len(in[0].Shape)
+		if n < 3 {
+			return nil, fmt.Errorf("a value of rank %d with channels", n)
+		}
+		first, back := []int{0, n - 1}, []int{0}
+		for i := 1; i < n-1; i++ {
+			first, back = append(first, i), append(back, i+1)
+		}
+		x, err := r.transpose(in[0], first)
+		if err != nil {
+			return nil, err
+		}
+		y, err := f(r, append([]*onnxio.Array{x}, in[1:]...))
+		if err != nil {
+			return nil, err
+		}
+		return one(r.transpose(y[0], append(back, 1)))
+	}
+}
+
+// bindQLinearConcat: inputs the scale and zero point of the result, then value, scale and zero point of each part.
+func bindQLinearConcat(b *binding) runFunc {
+	axis := b.int("axis", 0)
+	if n := len(b.node.in); n < 5 || n%3 != 2 {
+		b.malformed("%d inputs, want 2 and 3 for each part", n)
+	}
+	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		var parts []*onnxio.Array
+		for i := 2; i+2 < len(in); i += 3 {
+			x, err := r.dequantized(in[i], in[i+1], in[i+2])
+			if err != nil {
+				return nil, err
+			}
+			parts = append(parts, x)
+		}
+		y, err := r.concat(parts, axis)
+		if err != nil {
+			return nil, err
+		}
+		return r.requantized(y, in[0], in[1], in[2].Type)
+	}
+}
+
+// bindQLinearSoftmax: inputs X, its scale and zero point, and those of the result. The axis means what it means for
+// Softmax of the attribute opset.
+func bindQLinearSoftmax(b *binding) runFunc {
+	outer := b.version
+	b.version = b.int("opset", 13)
+	f := qlinearUnary(bindSoftmax(b))
+	b.version = outer
+	return f
+}

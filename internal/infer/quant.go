@@ -67,15 +67,15 @@ func quantizedType(t onnxio.DataType) bool {
 	return false
 }
 
-// bindQuantizeLinear: saturate(round(x / scale) + zero point), halves rounded to even. The type is that of the zero
-// point, else output_dtype, else uint8.
+// bindQuantizeLinear: saturate(round(x / scale) + zero point), halves rounded to even; x / scale rounded to the type for
+// float8 and float4. The type is that of the zero point, else output_dtype, else uint8.
 func bindQuantizeLinear(b *binding) runFunc {
 	axis, block, to := b.int("axis", 1), b.int("block_size", 0), onnxio.DataType(b.int("output_dtype", 0))
-	b.ignore("saturate") // float8 only
+	small := smallCast{saturate: b.bool("saturate", true)}
 	if p := b.int("precision", 0); p != 0 && p != int64(onnxio.Float) {
 		b.refuse("attribute \"precision\" = %d", p)
 	}
-	if to != onnxio.Undefined && !quantizedType(to) {
+	if to != onnxio.Undefined && !quantizedType(to) && !to.IsSmallFloat() {
 		b.refuse("quantizing to %v", to)
 	}
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
@@ -87,12 +87,12 @@ func bindQuantizeLinear(b *binding) runFunc {
 		if t == onnxio.Undefined {
 			t = onnxio.Uint8
 		}
-		if !quantizedType(t) {
-			return nil, &onnxio.UnsupportedError{Text: "quantizing to " + t.String()}
-		}
 		s, err := planScaling(x, scale, zero, axis, block)
 		if err != nil {
 			return nil, err
+		}
+		if t.IsSmallFloat() {
+			return one(r.quantizeSmall(x, scale, zero, s, t, small))
 		}
 		return one(r.quantize(x, scale, zero, s, t))
 	}
@@ -164,7 +164,7 @@ func bindDequantizeLinear(b *binding) runFunc {
 		if err != nil {
 			return nil, err
 		}
-		if !isInteger(x.Type) || zero != nil && zero.Type != x.Type {
+		if !isInteger(x.Type) && !x.Type.IsSmallFloat() || zero != nil && zero.Type != x.Type {
 			return nil, typeError(x)
 		}
 		sc, err := r.cast(scale, onnxio.Float)
@@ -176,6 +176,9 @@ func bindDequantizeLinear(b *binding) runFunc {
 			return nil, err
 		}
 		scales, zeros, dst := sc.F32(), zeroPoints(zero), out.F32()
+		for i, v := range x.F32() { // float8 and float4, whose zero points are zero
+			dst[i] = v * scales[s.at(i)]
+		}
 		for i, v := range x.Ints() {
 			p := s.at(i)
 			dst[i] = float32(v-zeros.at(p)) * scales[p]

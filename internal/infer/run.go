@@ -98,7 +98,7 @@ func (r *run) step(nd *node, f *frame) error {
 			continue
 		}
 		v := outs[i]
-		if r.visit != nil {
+		if r.visit != nil && isTensor(v) {
 			if v, err = r.show(nd, nd.Outputs[i], v); err != nil {
 				return err
 			}
@@ -125,6 +125,11 @@ func (r *run) call(nd *node, in []*onnxio.Array) (outs []*onnxio.Array, err erro
 			outs, err = nil, fmt.Errorf("%w: %v", errPanic, p)
 		}
 	}()
+	for i, v := range in {
+		if v != nil && !nd.any && !isTensor(v) {
+			return nil, fmt.Errorf("input %d: a sequence or optional, want a tensor", i)
+		}
+	}
 	for _, i := range nd.ints {
 		if v := in[i]; v != nil && v.Type != onnxio.Int64 && v.Type != onnxio.Int32 {
 			return nil, fmt.Errorf("input %d: %v, want integers", i, v.Type)

@@ -95,7 +95,7 @@ func signedOp(f func(float64) float64, g func(int64) int64, u func(uint64) uint6
 }
 
 func isInteger(t onnxio.DataType) bool {
-	return t.HasArray() && !t.IsFloat() && t != onnxio.Bool && t != onnxio.String
+	return t.HasArray() && !t.IsFloat() && !t.IsSmallFloat() && t != onnxio.Bool && t != onnxio.String
 }
 
 func isUnsigned(t onnxio.DataType) bool {

@@ -26,16 +26,27 @@ type number interface{ integer | float }
 
 // elementBytes returns the bytes of one element of type t in memory.
 func elementBytes(t onnxio.DataType) int64 {
-	switch t {
-	case onnxio.Float16, onnxio.BFloat16:
+	switch {
+	case t == onnxio.Float16, t == onnxio.BFloat16, t.IsSmallFloat():
 		return 4
-	case onnxio.String:
+	case t == onnxio.String:
 		return 16
 	}
 	return int64(max(1, t.Bits()/8))
 }
 
-func arrayBytes(a *onnxio.Array) int64 { return int64(a.Len()) * elementBytes(a.Type) }
+// arrayBytes returns the bytes of a value's elements, of all tensors of a sequence.
+func arrayBytes(a *onnxio.Array) int64 {
+	list, ok := a.Data.([]*onnxio.Array)
+	if !ok {
+		return int64(a.Len()) * elementBytes(a.Type)
+	}
+	var n int64
+	for _, v := range list {
+		n += arrayBytes(v)
+	}
+	return n
+}
 
 // dataLen returns the length of the slice that a holds, -1 where it is none of Array's kinds.
 func dataLen(a *onnxio.Array) int {
@@ -103,7 +114,7 @@ func firstOf(a *onnxio.Array) unsafe.Pointer {
 
 func equalShape(a, b []int) bool { return slices.Equal(a, b) }
 
-// roundHalf rounds the elements of a Float16 or BFloat16 array to what that type can hold, to nearest even.
+// roundHalf rounds the elements of a float array of 16 bits or less to what that type can hold, to nearest even.
 // Elements that already fit are not written, so that shared constants stay untouched.
 func roundHalf(a *onnxio.Array) {
 	var round func(v float32) float32
@@ -113,7 +124,15 @@ func roundHalf(a *onnxio.Array) {
 	case onnxio.BFloat16:
 		round = roundBFloat16
 	default:
-		return
+		if !a.Type.IsSmallFloat() {
+			return
+		}
+		round = func(v float32) float32 {
+			if a.Type == onnxio.Float8E5M2 && math.IsInf(float64(v), 0) {
+				return v // a cast that does not saturate gave it
+			}
+			return onnxio.Round(a.Type, v)
+		}
 	}
 	d := a.F32()
 	for i, v := range d {
