@@ -25,6 +25,20 @@ type File struct {
 // folder or below it. A file of external data that is missing or too short is reported by the tensors in it, when
 // they are read; the rest of the model can be used.
 func Open(path string) (*File, error) {
+	f, err := OpenAlone(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.attach(filepath.Dir(path)); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	return f, nil
+}
+
+// OpenAlone is Open without external data: tensors that want them say so when they are read. It is for a model whose
+// folder means nothing, such as a copy of what came through a pipe.
+func OpenAlone(path string) (*File, error) {
 	f := &File{}
 	in, err := os.Open(path)
 	if err != nil {
@@ -38,10 +52,6 @@ func Open(path string) (*File, error) {
 	f.maps = append(f.maps, m)
 	f.Bytes = m.data
 	if f.Model, err = Parse(f.Bytes); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("reading %s: %w", path, err)
-	}
-	if err := f.attach(filepath.Dir(path)); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
@@ -132,8 +142,17 @@ func (f *File) attach(dir string) error {
 	return nil
 }
 
+// mapExternal maps a regular file below root; opening a pipe would wait for who writes it.
 func mapExternal(root *os.Root, loc string) (*mapping, error) {
-	in, err := root.Open(filepath.FromSlash(loc))
+	name := filepath.FromSlash(loc)
+	info, err := root.Stat(name)
+	if err != nil {
+		return nil, pathCause(err)
+	}
+	if !info.Mode().IsRegular() && !info.IsDir() {
+		return nil, errors.New("is no regular file")
+	}
+	in, err := root.Open(name)
 	if err != nil {
 		return nil, pathCause(err)
 	}

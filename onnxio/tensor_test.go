@@ -198,3 +198,18 @@ func BenchmarkOpen(b *testing.B) {
 		}
 	}
 }
+
+func TestOpenAloneReadsNoOtherFile(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "w.bin"), make([]byte, 12), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f, err := OpenAlone(externalModel(t, dir, "w.bin", "4"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Model.Graph.Initializers[0].Array(); err == nil || !strings.Contains(err.Error(), "stand in another file, which was not opened") {
+		t.Errorf("error %v", err)
+	}
+}
