@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"bq/internal/compare"
 	"bq/internal/dataset"
@@ -56,17 +57,14 @@ func Run(ctx context.Context, a, b Side, set *dataset.Set, o Options) (*Report, 
 	if err != nil {
 		return nil, err
 	}
-	checks, err := o.checks(outputs)
+	checks, err := o.checks(outputs, set.Labelled())
 	if err != nil {
 		return nil, err
 	}
 	if set.Len() == 0 {
 		return nil, errors.New("comparing: the data hold no samples")
 	}
-	if err := checkEngine(ctx, a.Program, set, o.Threads); err != nil {
-		return nil, err
-	}
-	pair := &compare.Pair{A: a.Program, B: b.Program, Outputs: outputs}
+	pair := &compare.Pair{A: a.Program, B: b.Program, Outputs: outputs, Reference: checkRecorded}
 	figures, err := pair.Run(ctx, set, nil, o.Threads, o.Progress)
 	if err != nil {
 		return nil, err
@@ -108,35 +106,57 @@ type check struct {
 	limit  float64
 }
 
-// checks applies the limits to the outputs, and fails for one that applies to none.
-func (o *Options) checks(outputs []compare.Output) ([]check, error) {
-	var list []check
-	add := func(m metric, limits []Limit, applies func(drift.Kind) bool, what string) error {
-		for _, l := range limits {
-			found := false
-			for i, out := range outputs {
-				if l.Output == out.Name && m.name != sqnr.name && !out.Kind.Classes() {
-					return fmt.Errorf("applying --%s to %s: its kind is values, which has no classes", m.name, onnxio.Quote(l.Output))
-				}
-				if l.Output == out.Name || l.Output == "" && applies(out.Kind) {
-					list = append(list, check{m, i, l.Value})
-					found = true
-				}
-			}
-			if !found {
-				return noOutput(m.name, l, outputs, what)
-			}
-		}
-		return nil
-	}
+// checks applies the limits to the outputs, and fails for the first one that applies to none. labelled says whether
+// the data have labels.
+func (o *Options) checks(outputs []compare.Output, labelled bool) ([]check, error) {
 	classes := drift.Kind.Classes
 	values := func(k drift.Kind) bool { return k == drift.Values }
-	err := errors.Join(add(maxKL, o.MaxKL, classes, "of classes"), add(agree, o.MinAgree, classes, "of classes"),
-		add(sqnr, o.MinSQNR, values, "of kind values"))
-	if o.MaxTop1Drop != nil {
-		list = append(list, check{drop, -1, *o.MaxTop1Drop})
+	var list []check
+	for _, group := range []struct {
+		metric  metric
+		limits  []Limit
+		applies func(drift.Kind) bool
+		what    string
+	}{
+		{maxKL, o.MaxKL, classes, "of classes"},
+		{agree, o.MinAgree, classes, "of classes"},
+		{sqnr, o.MinSQNR, values, "of kind values"},
+	} {
+		for _, l := range group.limits {
+			found, err := l.checks(group.metric, outputs, group.applies)
+			if err != nil {
+				return nil, err
+			}
+			if len(found) == 0 {
+				return nil, noOutput(group.metric.name, l, outputs, group.what)
+			}
+			list = append(list, found...)
+		}
 	}
-	return list, err
+	if o.MaxTop1Drop == nil {
+		return list, nil
+	}
+	switch {
+	case !slices.ContainsFunc(outputs, func(out compare.Output) bool { return out.Kind.Classes() }):
+		return nil, noOutput(drop.name, Limit{}, outputs, "of classes")
+	case !labelled:
+		return nil, errors.New("applying --max-top1-drop: the data hold no labels")
+	}
+	return append(list, check{drop, -1, *o.MaxTop1Drop}), nil
+}
+
+// checks applies one limit to the output that it names, or to all whose kind the metric applies to.
+func (l Limit) checks(m metric, outputs []compare.Output, applies func(drift.Kind) bool) ([]check, error) {
+	var list []check
+	for i, out := range outputs {
+		if l.Output == out.Name && m.name != sqnr.name && !out.Kind.Classes() {
+			return nil, fmt.Errorf("applying --%s to %s: its kind is values, which has no classes", m.name, onnxio.Quote(l.Output))
+		}
+		if l.Output == out.Name || l.Output == "" && applies(out.Kind) {
+			list = append(list, check{m, i, l.Value})
+		}
+	}
+	return list, nil
 }
 
 // LimitError says that a limit applies to no output.
@@ -188,7 +208,7 @@ func (c check) pick(figures []compare.Figures) (*compare.Figures, error) {
 			return &figures[i], nil
 		}
 	}
-	return nil, errors.New("applying --max-top1-drop: the data hold no labels for a class output")
+	return nil, errors.New("applying --max-top1-drop: no class output has a row for each label")
 }
 
 // decisive is how many standard errors a figure must be away from its limit for the side to count as decided.
@@ -213,41 +233,3 @@ func undecided(value, se, limit float64, samples int) string {
 
 // maxAdvice is the largest number of samples that is worth advising.
 const maxAdvice = 1e6
-
-// engineTolerance is how far the reference may be from the outputs that a test set records, relative to the largest:
-// ten times what different summation orders of float32 give on deep models.
-const engineTolerance = 1e-3
-
-// checkEngine compares the reference's outputs with those that the data record, where they do.
-func checkEngine(ctx context.Context, a *infer.Program, set *dataset.Set, threads int) error {
-	if first, err := set.Sample(0); err != nil || first.Outputs == nil {
-		return err
-	}
-	return compare.Execute(ctx, a, set, nil, threads, func(_ int, s *dataset.Sample, got map[string]*onnxio.Array) error {
-		for name, want := range s.Outputs {
-			if err := nearRecorded(got[name], want); err != nil {
-				return fmt.Errorf("checking the float engine against recorded output %s of %s: %w", onnxio.Quote(name), s.Name, err)
-			}
-		}
-		return nil
-	})
-}
-
-func nearRecorded(got, want *onnxio.Array) error {
-	if got == nil || want.F32() == nil {
-		return nil
-	}
-	g, w := got.F32(), want.F32()
-	if len(g) != len(w) {
-		return fmt.Errorf("%d values, want %d", len(g), len(w))
-	}
-	largest, off := 0.0, 0.0
-	for i := range w {
-		largest = max(largest, math.Abs(float64(w[i])))
-		off = max(off, math.Abs(float64(g[i])-float64(w[i])))
-	}
-	if off > engineTolerance*largest {
-		return fmt.Errorf("off by %.3g, the largest value is %.3g", off, largest)
-	}
-	return nil
-}

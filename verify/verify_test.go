@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -18,7 +19,7 @@ import (
 )
 
 // shifted is a model of two outputs: probs = Softmax(x * scale), and raw = x + shift.
-func shifted(t *testing.T, scale, shift float32) Side {
+func shifted(t testing.TB, scale, shift float32) Side {
 	t.Helper()
 	float := func(name string, dims ...int64) *onnxio.ValueInfo {
 		v := &onnxio.ValueInfo{Name: name, Type: &onnxio.TensorType{Elem: onnxio.Float, HasShape: true}}
@@ -136,7 +137,7 @@ func TestLimitsThatApplyToNothing(t *testing.T) {
 	for want, o := range map[string]Options{
 		`applying --max-kl to "probabilities": no such output`:                    {MaxKL: []Limit{{"probabilities", 1}}},
 		`applying --min-agree to "raw": its kind is values, which has no classes`: {MinAgree: []Limit{{"raw", 1}}},
-		`applying --max-top1-drop: the data hold no labels for a class output`:    {MaxTop1Drop: &drop},
+		`applying --max-top1-drop: the data hold no labels`:                       {MaxTop1Drop: &drop},
 		`applying --min-sqnr: no output of kind values`:                           {MinSQNR: []Limit{{Value: 1}}, Kinds: []compare.Override{{Name: "raw", Kind: 1}}},
 		`applying --max-kl: no output of classes`:                                 {MaxKL: []Limit{{Value: 1}}, Kinds: []compare.Override{{Name: "probs"}}},
 	} {
@@ -199,35 +200,150 @@ func TestJSONOfAReport(t *testing.T) {
 	}
 }
 
-func TestRecordedOutputsCheckTheEngine(t *testing.T) {
-	want := onnxio.Floats([]float32{1, 100}, 2)
-	if err := nearRecorded(onnxio.Floats([]float32{1.05, 100}, 2), want); err != nil {
-		t.Errorf("off by half the tolerance: %v", err)
+func TestNearRecorded(t *testing.T) {
+	inf, nan := float32(math.Inf(1)), float32(math.NaN())
+	floats := func(v ...float32) *onnxio.Array { return onnxio.Floats(v, len(v)) }
+	ints := func(v ...int64) *onnxio.Array { return onnxio.Int64s(v, len(v)) }
+	doubles := func(v ...float64) *onnxio.Array {
+		return &onnxio.Array{Type: onnxio.Double, Shape: []int{len(v)}, Data: v}
 	}
-	if err := nearRecorded(onnxio.Floats([]float32{1.2, 100}, 2), want); err == nil {
-		t.Error("off by twice the tolerance and no error")
+	words := func(v ...string) *onnxio.Array {
+		return &onnxio.Array{Type: onnxio.String, Shape: []int{len(v)}, Data: v}
 	}
-	if err := nearRecorded(onnxio.Floats([]float32{1}, 1), want); err == nil {
-		t.Error("another length and no error")
+	bools := func(v ...bool) *onnxio.Array { return &onnxio.Array{Type: onnxio.Bool, Shape: []int{len(v)}, Data: v} }
+	cases := []struct {
+		name      string
+		got, want *onnxio.Array
+		err       string
+	}{
+		{"off by half the tolerance", floats(1.05, 100), floats(1, 100), ""},
+		{"off by twice the tolerance", floats(1.2, 100), floats(1, 100), "off by 0.2, the largest value is 100"},
+		{"missing", nil, floats(1), "the model does not give it"},
+		{"another length", floats(1), floats(1, 100), "shape [1], want [2]"},
+		{"another shape", floats(1, 2).Reshaped(1, 2), floats(1, 2).Reshaped(2, 1), "shape [1 2], want [2 1]"},
+		{"another type", floats(1, 2), doubles(1, 2), "type float32, want float64"},
+		{"empty", floats(), floats(), ""},
+		{"zero", floats(0, 0), floats(0, 0), ""},
+		{"not zero", floats(0, 1e-9), floats(0, 0), "off by 1e-09, the largest value is 0"},
+		{"NaN", floats(nan, 1), floats(2, 1), "value 0 is NaN, want 2"},
+		{"want NaN", floats(2, 1), floats(2, nan), "value 1 is 1, want NaN"},
+		{"both NaN", floats(nan, 1), floats(nan, 1), ""},
+		{"both infinite", floats(inf, 1), floats(inf, 1), ""},
+		{"other infinity", floats(-inf, 1), floats(inf, 1), "value 0 is -Inf, want +Inf"},
+		{"infinite", floats(1, 2, inf), floats(1, 2, 3), "value 2 is +Inf, want 3"},
+		{"want infinite", floats(1, 2, 3), floats(1, 2, inf), "value 2 is 3, want +Inf"},
+		{"infinity does not widen the tolerance", floats(inf, 1), floats(inf, 2), "off by 1, the largest value is 2"},
+		{"doubles", doubles(1.05, 100), doubles(1, 100), ""},
+		{"doubles beyond float32", doubles(1e300), doubles(2e300), "off by 1e+300, the largest value is 2e+300"},
+		{"integers", ints(1<<60, 2), ints(1<<60, 2), ""},
+		{"integers off by one in 2^60", ints(1<<60+1, 2), ints(1<<60, 2), "value 0 is 1152921504606846977, want 1152921504606846976"},
+		{"booleans", bools(true, false), bools(true, true), "value 1 is false, want true"},
+		{"strings", words("a", "b"), words("a", "b"), ""},
+		{"other strings", words("a", "c"), words("a", "b"), `value 1 is "c", want "b"`},
 	}
-	a := shifted(t, 1, 0)
-	dir := filepath.Join(t.TempDir(), "test_data_set_0")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	write := func(name string, v *onnxio.Array) {
-		if err := os.WriteFile(filepath.Join(dir, name), onnxio.NewTensor("", v).Bytes(), 0o644); err != nil {
-			t.Fatal(err)
+	for _, c := range cases {
+		text := ""
+		if err := nearRecorded(c.got, c.want); err != nil {
+			text = err.Error()
+		}
+		if text != c.err {
+			t.Errorf("%s: error %q, want %q", c.name, text, c.err)
 		}
 	}
-	write("input_0.pb", onnxio.Floats([]float32{0, 1}, 1, 2))
-	write("output_0.pb", onnxio.Floats([]float32{0.9, 0.1}, 1, 2)) // wrong
-	write("output_1.pb", onnxio.Floats([]float32{0, 1}, 1, 2))
-	s, err := dataset.Open(dataset.Inputs(a.Graph.Graph), dataset.Options{Path: filepath.Dir(dir), Outputs: dataset.OutputNames(a.Graph.Graph)})
+}
+
+// recorded opens test sets of x with recorded outputs by file name; nil records nothing.
+func recorded(t *testing.T, side Side, sets ...map[string]*onnxio.Array) *dataset.Set {
+	t.Helper()
+	root := t.TempDir()
+	for i, files := range sets {
+		dir := filepath.Join(root, fmt.Sprintf("test_data_set_%d", i))
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write := func(name string, v *onnxio.Array) {
+			if err := os.WriteFile(filepath.Join(dir, name), onnxio.NewTensor("", v).Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write("input_0.pb", onnxio.Floats([]float32{0, ln3}, 1, 2))
+		for name, v := range files {
+			write(name, v)
+		}
+	}
+	g := side.Graph.Graph
+	s, err := dataset.Open(dataset.Inputs(g), dataset.Options{Path: root, Outputs: dataset.OutputNames(g)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Run(context.Background(), a, a, s, Options{}); err == nil || !strings.Contains(err.Error(), `checking the float engine against recorded output "probs"`) {
-		t.Errorf("error %v", err)
+	return s
+}
+
+func TestRecordedOutputsCheckTheEngine(t *testing.T) {
+	a := shifted(t, 1, 0)
+	pair := func(x, y float32) *onnxio.Array { return onnxio.Floats([]float32{x, y}, 1, 2) }
+	right := map[string]*onnxio.Array{"output_0.pb": pair(0.25, 0.75), "output_1.pb": pair(0, ln3)}
+	both := map[string]*onnxio.Array{"output_0.pb": pair(0.9, 0.1), "output_1.pb": pair(5, 5)}
+	more := map[string]*onnxio.Array{"output_0.pb": pair(0.25, 0.75), "output_1.pb": pair(0, ln3), "output_2.pb": pair(0, 0)}
+	cases := []struct {
+		name string
+		sets []map[string]*onnxio.Array
+		err  string
+	}{
+		{"right", []map[string]*onnxio.Array{right, nil}, ""},
+		{"both wrong: the first by name", []map[string]*onnxio.Array{both}, `checking the float engine against recorded output "probs" of test_data_set_0: off by 0.65, the largest value is 0.9`},
+		{"only the second set records", []map[string]*onnxio.Array{nil, both}, `checking the float engine against recorded output "probs" of test_data_set_1: off by 0.65, the largest value is 0.9`},
+		{"more than there are", []map[string]*onnxio.Array{more}, `checking the float engine against recorded output "" of test_data_set_0: the model does not give it`},
+	}
+	for _, c := range cases {
+		for range 8 { // the order of a map must not decide
+			text := ""
+			if _, err := Run(context.Background(), a, a, recorded(t, a, c.sets...), Options{}); err != nil {
+				text = err.Error()
+			}
+			if text != c.err {
+				t.Errorf("%s: error %q, want %q", c.name, text, c.err)
+			}
+		}
+	}
+}
+
+// Nothing runs for a limit that the data can't decide, and of several wrong limits the first is told.
+func TestLimitsAreCheckedBeforeTheModelsRun(t *testing.T) {
+	a := shifted(t, 1, 0)
+	s := set(t, a, []float32{0, 1}, nil)
+	drop := 0.1
+	ran := func(int, int) { t.Error("the models ran") }
+	_, err := Run(context.Background(), a, a, s, Options{MaxTop1Drop: &drop, Progress: ran})
+	if want := "applying --max-top1-drop: the data hold no labels"; err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+	labelled := set(t, a, []float32{0, 1}, []int64{1})
+	_, err = Run(context.Background(), a, a, labelled, Options{MaxTop1Drop: &drop, Progress: ran, Kinds: []compare.Override{{Name: "probs"}}})
+	if want := "applying --max-top1-drop: no output of classes"; err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+	_, err = Run(context.Background(), a, a, s, Options{MaxKL: []Limit{{"p", 1}}, MinAgree: []Limit{{"q", 1}}, Progress: ran})
+	if want := `applying --max-kl to "p": no such output`; err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
+// A NaN in the output of B is no agreement, and no limit passes on it.
+func TestNaNFailsEveryLimit(t *testing.T) {
+	a, b := shifted(t, 1, 0), shifted(t, float32(math.NaN()), float32(math.NaN()))
+	s := set(t, a, []float32{ln3, 0}, []int64{0})
+	drop := 0.5
+	r, err := Run(context.Background(), a, b, s, Options{MaxKL: []Limit{{Value: 1e9}}, MinAgree: []Limit{{Value: 0.5}}, MinSQNR: []Limit{{Value: -1e9}}, MaxTop1Drop: &drop})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range r.Limits {
+		if l.Pass {
+			t.Errorf("%s of %s passes: %+v", l.Metric, l.Output, l)
+		}
+	}
+	if len(r.Limits) != 4 || r.Verdict != Fail || r.Outputs[0].Why != "values are NaN or infinite" {
+		t.Errorf("report %+v", r)
 	}
 }

@@ -146,12 +146,16 @@ func (s *session) resultInto(t *target, c *urfave.Context, action func(c *urfave
 		_, err := w.Write(result.Bytes())
 		return err
 	}, func(path string) error {
-		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, result.Bytes()) {
-			return errors.Join(err, errors.New("the file differs from what was written"))
+		got, err := os.ReadFile(path)
+		if err == nil && !bytes.Equal(got, result.Bytes()) {
+			err = errors.New("the file differs from what was written")
 		}
-		return nil
+		return err
 	})
-	return errors.Join(err, verdict)
+	if err != nil {
+		return err
+	}
+	return verdict
 }
 
 // isResult reports whether a file is a JSON result of bq.

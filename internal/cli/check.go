@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 
 	urfave "github.com/urfave/cli/v2"
 
@@ -24,7 +25,7 @@ type checkRecord struct {
 
 type checkedFile struct {
 	Path   string        `json:"path"`
-	SHA256 string        `json:"sha256"`
+	SHA256 string        `json:"sha256"` // empty where the file cannot be read
 	OK     bool          `json:"ok"`
 	Faults []faultRecord `json:"faults"`
 	count  int           // tensors
@@ -44,7 +45,7 @@ func (s *session) check(c *urfave.Context) error {
 	rec := checkRecord{Schema: "bq.check/1"}
 	bad := false
 	paths := c.Args().Slice()
-	err := parallel.InOrder(s.ctx, s.threads, len(paths), func(i int) (*checkedFile, error) { return checkFile(paths[i]) }, func(_ int, file *checkedFile) error {
+	err := parallel.InOrder(s.ctx, s.threads, len(paths), func(i int) (*checkedFile, error) { return s.checkFile(paths[i]), nil }, func(_ int, file *checkedFile) error {
 		rec.Files = append(rec.Files, *file)
 		bad = bad || !file.OK
 		if s.json {
@@ -54,7 +55,7 @@ func (s *session) check(c *urfave.Context) error {
 			s.printf("%s: ok, %s, sha256 %s\n", escape(file.Path), plural(file.count, "tensor"), file.SHA256)
 		}
 		for _, f := range file.Faults {
-			s.printf("%s: %s at %d: %s\n", escape(file.Path), f.Rule, f.Offset, escape(f.Text))
+			s.printf("%s: %s: %s\n", escape(file.Path), f.place(), escape(f.Text))
 		}
 		return nil
 	})
@@ -72,36 +73,55 @@ func (s *session) check(c *urfave.Context) error {
 	return nil
 }
 
-// checkFile applies every reader rule to a file, decodes every tensor and matches them with the graph.
-func checkFile(path string) (*checkedFile, error) {
-	f, size, err := openFile(path)
+// The rules that are none of the format's.
+const (
+	ruleIO    = "IO"    // the file cannot be read
+	ruleGraph = "graph" // graph, metadata and tensors, each sound, do not belong together
+)
+
+// place names the rule, and where in the file it is broken.
+func (f *faultRecord) place() string {
+	if f.Rule == ruleIO || f.Rule == ruleGraph {
+		return f.Rule
+	}
+	return fmt.Sprintf("%s at %d", f.Rule, f.Offset)
+}
+
+// checkFile applies every reader rule to a file, decodes every tensor and matches them with the graph. A file that
+// cannot be read is a fault like others.
+func (s *session) checkFile(path string) *checkedFile {
+	file := &checkedFile{Path: path, Faults: []faultRecord{}}
+	if err := s.findFaults(file); err != nil {
+		file.Faults = append(file.Faults, faultRecord{Rule: ruleIO, Text: pathCause(err).Error()})
+	}
+	file.OK = len(file.Faults) == 0
+	return file
+}
+
+// findFaults fills a record. An error means that the file cannot be read.
+func (s *session) findFaults(file *checkedFile) error {
+	f, size, err := s.openInput(file.Path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer f.Close()
-	file := &checkedFile{Path: path, Faults: []faultRecord{}}
 	if file.SHA256, err = fileSHA256(f); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
+		return err
 	}
 	_, faults := packing.Check(f, size)
 	for _, x := range faults {
 		file.Faults = append(file.Faults, faultRecord{x.Rule, x.Offset, x.Tensor, x.Text})
 	}
-	if len(faults) == 0 {
-		if err := checkContents(f, size, file); err != nil {
-			file.Faults = append(file.Faults, faultRecord{Rule: ruleGraph, Text: err.Error()})
-		}
+	if len(faults) > 0 {
+		return nil
 	}
-	file.OK = len(file.Faults) == 0
-	return file, nil
+	if err := checkContents(f, size, file); err != nil {
+		file.Faults = append(file.Faults, faultRecord{Rule: ruleGraph, Text: err.Error()})
+	}
+	return nil
 }
 
-// ruleGraph marks faults between sound parts: graph, metadata and tensors that do not belong together.
-const ruleGraph = "graph"
-
-func checkContents(f interface {
-	ReadAt([]byte, int64) (int, error)
-}, size int64, file *checkedFile) error {
+func checkContents(f io.ReaderAt, size int64, file *checkedFile) error {
 	p, err := packing.Open(f, size)
 	if err != nil {
 		return err

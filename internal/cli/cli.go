@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -73,10 +74,14 @@ type session struct {
 	stdout, stderr io.Writer
 	json, quiet    bool
 	threads        int
+
+	spoolMu sync.Mutex
+	spools  map[string]spooled // by the input's name
 }
 
 // run executes args and returns the exit status.
 func (s *session) run(args []string) int {
+	defer s.removeSpools()
 	app := s.app()
 	arranged, err := arrange(app, args)
 	s.json = hasFlag(arranged, "--json")

@@ -24,15 +24,15 @@ type container struct {
 }
 
 // openContainer opens a .bq file and reads header, footer and index.
-func openContainer(path string) (*container, func(), error) {
-	f, size, err := openFile(path)
+func (s *session) openContainer(path string) (*container, func(), error) {
+	f, size, err := s.openInput(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("reading %s: %w", shown(path), err)
 	}
 	p, err := packing.Open(f, size)
 	if err != nil {
 		f.Close()
-		return nil, nil, fmt.Errorf("reading %s: %w", path, err)
+		return nil, nil, fmt.Errorf("reading %s: %w", shown(path), err)
 	}
 	return &container{File: p, path: path, in: f, bytes: size}, func() { f.Close() }, nil
 }
@@ -41,18 +41,18 @@ func openContainer(path string) (*container, func(), error) {
 func looksLikeContainer(path string) bool { return strings.HasSuffix(path, ".bq") }
 
 // notAContainer says what stands at the start of a file that is named like a container.
-func notAContainer(path string) error {
-	f, _, err := openFile(path)
+func (s *session) notAContainer(path string) error {
+	f, _, err := s.openInput(path)
 	if err != nil {
-		return err
+		return fmt.Errorf("reading %s: %w", shown(path), err)
 	}
 	defer f.Close()
 	head := make([]byte, 4)
 	n, err := io.ReadFull(f, head)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("reading %s: %w", path, err)
+		return fmt.Errorf("reading %s: %w", shown(path), err)
 	}
-	return &hintError{fmt.Errorf("reading %s: not a bq container (starts with % x)", path, head[:n]), "an ONNX file? name it .onnx"}
+	return &hintError{fmt.Errorf("reading %s: not a bq container (starts with % x)", shown(path), head[:n]), "an ONNX file? name it .onnx"}
 }
 
 // fileSHA256 returns the digest of a whole file in hexadecimal.

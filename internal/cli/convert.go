@@ -12,7 +12,6 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"bq/convert"
-	"bq/onnxio"
 	"bq/packing"
 )
 
@@ -159,13 +158,13 @@ func convertError(in *input, err error) error {
 // convertTarget decides where the container goes; nil means stdout.
 func (s *session) convertTarget(c *urfave.Context, in *input) (*target, error) {
 	t := &target{ours: isContainer, avoid: in.paths()}
-	if in.name != "-" {
+	if !in.spooled {
 		t.path = strings.TrimSuffix(in.name, filepath.Ext(in.name)) + ".bq"
 	}
 	return s.outTarget(c, t)
 }
 
-// isContainer reports whether the file starts like a container.
+// isContainer reports whether a regular file starts like a container.
 func isContainer(path string) bool {
 	f, err := os.Open(path)
 	if err != nil {
@@ -175,76 +174,4 @@ func isContainer(path string) bool {
 	head := make([]byte, packing.SniffBytes)
 	_, err = io.ReadFull(f, head)
 	return err == nil && packing.IsContainer(head)
-}
-
-func openFile(path string) (*os.File, int64, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, 0, fmt.Errorf("reading %s: %w", path, pathCause(err))
-	}
-	info, err := f.Stat()
-	if err == nil && info.IsDir() {
-		err = errors.New("is a directory")
-	}
-	if err != nil {
-		f.Close()
-		return nil, 0, fmt.Errorf("reading %s: %w", path, pathCause(err))
-	}
-	return f, info.Size(), nil
-}
-
-// input is a model that was opened for reading.
-type input struct {
-	name  string // as given on the command line
-	file  *onnxio.File
-	spool string // a copy of stdin
-}
-
-// paths returns the files that an output must not overwrite.
-func (in *input) paths() []string {
-	if in.name == "-" {
-		return nil
-	}
-	return append([]string{in.name}, in.file.ExternalPaths...)
-}
-
-func (in *input) close() {
-	in.file.Close()
-	if in.spool != "" {
-		os.Remove(in.spool)
-		trackTemporary(in.spool, false)
-	}
-}
-
-// openModel opens an ONNX model; "-" is stdin, spooled to a temporary file.
-func (s *session) openModel(name string) (*input, error) {
-	in := &input{name: name}
-	path := name
-	if name == "-" {
-		f, err := os.CreateTemp("", "bq-*.onnx")
-		if err != nil {
-			return nil, fmt.Errorf("reading stdin: %w", err)
-		}
-		in.spool, path = f.Name(), f.Name()
-		trackTemporary(path, true)
-		_, err = io.Copy(f, s.stdin)
-		if err = errors.Join(err, f.Close()); err != nil {
-			os.Remove(path)
-			return nil, fmt.Errorf("reading stdin: %w", err)
-		}
-	}
-	if isContainer(path) {
-		return nil, fmt.Errorf("reading %s: a bq container, want an ONNX model", name)
-	}
-	file, err := onnxio.Open(path)
-	if err != nil {
-		if in.spool != "" {
-			os.Remove(in.spool)
-			trackTemporary(in.spool, false)
-			err = errors.New(strings.Replace(err.Error(), in.spool, "stdin", 1))
-		}
-		return nil, err
-	}
-	in.file = file
-	return in, nil
 }

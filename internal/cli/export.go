@@ -57,15 +57,19 @@ func (s *session) export(c *urfave.Context) error {
 		return usagef("reading --form: want qdq or float, got %q", c.String("form"))
 	}
 	path := c.Args().First()
-	if !isContainer(path) {
-		return notAContainer(path)
+	if !s.isContainer(path) {
+		return s.notAContainer(path)
 	}
-	f, close, err := openContainer(path)
+	f, close, err := s.openContainer(path)
 	if err != nil {
 		return err
 	}
 	defer close()
-	out, err := s.outTarget(c, &target{path: strings.TrimSuffix(path, ".bq") + ".bq.onnx", ours: isExport, avoid: []string{path}})
+	beside := &target{ours: isExport, avoid: []string{path}}
+	if f.in.Name() == path {
+		beside.path = strings.TrimSuffix(path, ".bq") + ".bq.onnx"
+	}
+	out, err := s.outTarget(c, beside)
 	if err != nil {
 		return err
 	}

@@ -64,11 +64,11 @@ func (s *session) inspect(c *urfave.Context) error {
 		return err
 	}
 	path := c.Args().First()
-	if isContainer(path) {
+	if s.isContainer(path) {
 		return s.inspectContainer(c, path)
 	}
 	if looksLikeContainer(path) {
-		return notAContainer(path)
+		return s.notAContainer(path)
 	}
 	return s.inspectModel(c, path)
 }
@@ -125,7 +125,7 @@ func (s *session) modelTable(list []convert.Coverage) {
 }
 
 func (s *session) inspectContainer(c *urfave.Context, path string) error {
-	f, close, err := openContainer(path)
+	f, close, err := s.openContainer(path)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -34,7 +35,7 @@ func (s *session) outTarget(c *urfave.Context, t *target) (*target, error) {
 		s.quiet = true
 		return nil, nil
 	case t.path == "":
-		return nil, &usageError{text: "reading arguments: a model from stdin needs a name for the result", hint: "-o FILE, or -o - for stdout"}
+		return nil, &usageError{text: "reading arguments: a model from stdin or a pipe needs a name for the result", hint: "-o FILE, or -o - for stdout"}
 	}
 	t.force = c.Bool("force")
 	return t, t.check()
@@ -54,6 +55,8 @@ func (t *target) check() error {
 		return fmt.Errorf("writing %s: %w", t.path, pathCause(err))
 	case info.IsDir():
 		return fmt.Errorf("writing %s: is a directory", t.path)
+	case !info.Mode().IsRegular():
+		return &hintError{fmt.Errorf("writing %s: is no regular file", t.path), "-o - writes to stdout"}
 	}
 	for _, in := range t.avoid {
 		if other, err := os.Stat(in); err == nil && os.SameFile(info, other) {
@@ -124,7 +127,7 @@ func (t *target) write(fill func(w io.Writer) error, verify func(path string) er
 	if info, err := os.Stat(t.path); err == nil {
 		f.Chmod(info.Mode().Perm()) // where the file system can't, the process's own mask is as good
 	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+	if err := cmp.Or(f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("writing %s: %w", t.path, pathCause(err))
 	}
 	if err := verify(tmp); err != nil {

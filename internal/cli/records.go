@@ -91,6 +91,17 @@ func floatWeights(list []convert.Coverage) int64 {
 	return n
 }
 
+// nullable is a number that JSON shows as null where it is NaN or infinite.
+type nullable float64
+
+// MarshalJSON writes the number, or null.
+func (v nullable) MarshalJSON() ([]byte, error) {
+	if v-v != 0 {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(v))
+}
+
 // printJSON writes v to stdout: fixed field order, two-space indent.
 func (s *session) printJSON(v any) error {
 	e := json.NewEncoder(s.stdout)

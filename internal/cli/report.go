@@ -212,17 +212,24 @@ func (s *session) convertJSON(in *input, out *written, r *convert.Result, o *con
 		rec.Activations = append(rec.Activations, activationRecord{a.Name, a.Bits, a.Low, a.High, a.Scale, a.Zero})
 	}
 	rec.Why = "calib_sha256: no calibration table was used"
-	if rec.Drift = worstDrift(r.Drift); rec.Drift == nil {
+	switch rec.Drift = worstDrift(r.Drift); {
+	case len(r.Drift) == 0:
 		rec.Why = "drift: no data to measure it on; " + rec.Why
+	case rec.Drift == nil:
+		rec.Why = "drift: that of an output is not finite; " + rec.Why
 	}
 	return s.printJSON(rec)
 }
 
-// worstDrift returns the largest drift of the outputs, nil where none was measured.
+// worstDrift returns the largest drift of the outputs, nil where none was measured or one is NaN or infinite.
 func worstDrift(list []compare.Figures) *float64 {
 	var worst *float64
 	for i := range list {
-		if d := list[i].Drift(); d-d == 0 && (worst == nil || d > *worst) {
+		d := list[i].Drift()
+		if d-d != 0 {
+			return nil
+		}
+		if worst == nil || d > *worst {
 			worst = &d
 		}
 	}

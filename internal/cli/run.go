@@ -46,8 +46,8 @@ type runOutput struct {
 }
 
 type topClass struct {
-	Index int     `json:"index"`
-	Value float64 `json:"value"`
+	Index int      `json:"index"`
+	Value nullable `json:"value"`
 }
 
 type runTime struct {
@@ -155,25 +155,28 @@ func (r *runner) take(i int, o compare.Output, sample string, a *onnxio.Array) {
 		r.records = append(r.records, rec)
 		return
 	}
-	if !o.Kind.Classes() {
+	if len(rec.Top) == 0 {
 		r.printf("%s  %s  %s\n", sample, o.Name, summary(a))
 		return
 	}
-	top := rec.Top
-	parts := make([]string, len(top))
-	for k, t := range top {
+	parts := make([]string, len(rec.Top))
+	for k, t := range rec.Top {
 		parts[k] = fmt.Sprintf("%d %.4g", t.Index, t.Value)
 	}
 	r.printf("%s  %s  %s\n", sample, o.Name, strings.Join(parts, "  "))
 }
 
-// largest returns the classes of largest score of the first row of an output; of equals, the lowest first.
+// largest returns the classes of largest score of the first row of an output, NaN last; of equals, the lowest first.
+// It is empty, not nil, where the output has no row or no class.
 func largest(a *onnxio.Array, o compare.Output) []topClass {
 	x := compare.Numbers(a)
-	_, classes, inner := o.Rows(a.Shape)
-	var list []topClass
+	outer, classes, inner := o.Rows(a.Shape)
+	list := []topClass{}
+	if outer*inner == 0 {
+		return list
+	}
 	for k := range classes {
-		list = append(list, topClass{k, float64(x[k*inner])})
+		list = append(list, topClass{k, nullable(x[k*inner])})
 	}
 	slices.SortStableFunc(list, func(a, b topClass) int { return cmp.Compare(b.Value, a.Value) })
 	return list[:min(topCount, len(list))]
@@ -201,18 +204,19 @@ func (r *runner) measure(m *side, set *dataset.Set, threads int) error {
 	if err != nil {
 		return err
 	}
-	feeds, err := compare.Feeds(r.ctx, p, set, everySample(set))
+	fed, err := compare.Samples(r.ctx, p, set, compare.All(set))
 	if err != nil {
 		return err
 	}
 	var times []float64
-	for i := range len(feeds) + warmRuns {
+	for i := range len(fed) + warmRuns {
 		if err := r.ctx.Err(); err != nil {
 			return err
 		}
+		sample := fed[i%len(fed)]
 		start := time.Now()
-		if _, err := p.Run(feeds[i%len(feeds)], nil); err != nil {
-			return err
+		if _, err := p.Run(sample.Feeds, nil); err != nil {
+			return fmt.Errorf("running the model on %s: %w", sample.Name, err)
 		}
 		if i >= warmRuns {
 			times = append(times, time.Since(start).Seconds())
@@ -221,14 +225,6 @@ func (r *runner) measure(m *side, set *dataset.Set, threads int) error {
 	slices.Sort(times)
 	r.time = &runTime{Samples: len(times), Median: times[len(times)/2], P90: times[(len(times)*9)/10], Threads: threads}
 	return nil
-}
-
-func everySample(set *dataset.Set) []int {
-	list := make([]int, set.Len())
-	for i := range list {
-		list[i] = i
-	}
-	return list
 }
 
 // save writes the outputs of all samples, each joined along its first axis.

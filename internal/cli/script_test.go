@@ -51,6 +51,10 @@ func TestScripts(t *testing.T) {
 			"sections": sections,
 			"truncate": truncate,
 			"files":    files,
+			"linear":   linear,
+			"layers":   layers,
+			"tensor":   tensor,
+			"stopped":  stopped,
 		},
 	})
 }
@@ -127,8 +131,14 @@ func truncate(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(errors.Join(err, out.Close()))
 }
 
-// files NAMES... wants the folder to hold exactly these files, so that nothing was left behind.
+// files NAMES... wants the folder to hold exactly these files, and that of temporary files none, so that nothing was
+// left behind.
 func files(ts *testscript.TestScript, _ bool, args []string) {
+	temporary, err := os.ReadDir(ts.MkAbs(".tmp"))
+	ts.Check(err)
+	for _, e := range temporary {
+		ts.Fatalf("temporary file %s was left behind", e.Name())
+	}
 	list, err := os.ReadDir(ts.MkAbs("."))
 	ts.Check(err)
 	got := map[string]bool{}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	urfave "github.com/urfave/cli/v2"
 )
 
 // A target whose writing is interrupted leaves neither itself nor a temporary file, and changes nothing.
@@ -74,5 +76,36 @@ func TestUnverifiedWriteLeavesNothing(t *testing.T) {
 	err := (&target{path: filepath.Join(dir, "m.bq")}).write(func(io.Writer) error { return nil }, func(string) error { return io.ErrUnexpectedEOF })
 	if list, _ := os.ReadDir(dir); err == nil || len(list) != 0 {
 		t.Errorf("%v, %d files in the folder", err, len(list))
+	}
+}
+
+// A signal ends the wait for an input that does not come.
+func TestInterruptedInputLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	silent, w := io.Pipe()
+	defer w.Close()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	s := &session{ctx: ctx, stdin: silent, stderr: io.Discard}
+	cancel(signalError{syscall.SIGINT})
+	_, err := s.openModel("-")
+	if status := s.finish(err); status != 130 {
+		t.Errorf("status %d after SIGINT, error %v, want 130", status, err)
+	}
+	if list, _ := os.ReadDir(dir); len(list) != 0 {
+		t.Errorf("%d files in the folder of temporary files", len(list))
+	}
+}
+
+// A result that cannot be written is an error, whatever the verdict was.
+func TestUnwritableResultIsAnError(t *testing.T) {
+	dir := t.TempDir()
+	s := &session{ctx: context.Background()}
+	err := s.resultInto(&target{path: filepath.Join(dir, "r.json")}, nil, func(*urfave.Context) error {
+		os.Remove(dir)
+		return statusOnly(statusDrift)
+	})
+	if status, text, _ := explain(err); status != statusError || text == "" {
+		t.Errorf("status %d, %q, want an error", status, text)
 	}
 }

@@ -2,11 +2,17 @@ package cli
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 
 	"bq/convert"
+	"bq/internal/compare"
+	"bq/internal/drift"
+	"bq/onnxio"
 )
 
 func TestFraction(t *testing.T) {
@@ -40,6 +46,60 @@ func TestGroupAndBitsOf(t *testing.T) {
 	for _, bad := range []string{"", "=3", "a=", "a=0", "a=9", "a"} {
 		if b, err := bitsOf(bad); err == nil {
 			t.Errorf("%q was read as %+v", bad, b)
+		}
+	}
+}
+
+// The largest classes of the first row; an output without rows or classes has none, and that is no fault.
+func TestLargest(t *testing.T) {
+	nan := float32(math.NaN())
+	last := compare.Output{Kind: drift.Logits, Axis: -1}
+	cases := []struct {
+		name string
+		a    *onnxio.Array
+		o    compare.Output
+		want []int
+	}{
+		{"two rows", onnxio.Floats([]float32{1, 3, 2, 9, 9, 9}, 2, 3), last, []int{1, 2, 0}},
+		{"equal scores", onnxio.Floats([]float32{1, 1, 2}, 1, 3), last, []int{2, 0, 1}},
+		{"more than are shown", onnxio.Floats([]float32{1, 2, 3, 4, 5, 6, 7}, 7), last, []int{6, 5, 4, 3, 2}},
+		{"NaN", onnxio.Floats([]float32{nan, 1, 2}, 1, 3), last, []int{2, 1, 0}},
+		{"classes on the first axis", onnxio.Floats([]float32{1, 0, 2, 0}, 2, 2), compare.Output{Kind: drift.Logits}, []int{1, 0}},
+		{"no row", onnxio.Floats(nil, 0, 3), last, []int{}},
+		{"no pixel", onnxio.Floats(nil, 3, 0), compare.Output{Kind: drift.Logits}, []int{}},
+		{"no class", onnxio.Floats(nil, 1, 0), last, []int{}},
+		{"one value", onnxio.Floats([]float32{5}), last, []int{0}},
+	}
+	for _, c := range cases {
+		got := []int{}
+		top := largest(c.a, c.o)
+		for _, class := range top {
+			got = append(got, class.Index)
+		}
+		if top == nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: classes %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestNullable(t *testing.T) {
+	inf := nullable(math.Inf(1))
+	b, err := json.Marshal([]nullable{0.5, inf, -inf, nullable(math.NaN()), 0})
+	if err != nil || string(b) != "[0.5,null,null,null,0]" {
+		t.Errorf("%s, %v", b, err)
+	}
+}
+
+func TestWorstDrift(t *testing.T) {
+	kl := func(v float64) compare.Figures {
+		return compare.Figures{Figures: drift.Figures{Kind: drift.Logits, KL: v}}
+	}
+	if d := worstDrift([]compare.Figures{kl(0.1), kl(0.3), kl(0.2)}); d == nil || *d != 0.3 {
+		t.Errorf("drift %v, want 0.3", d)
+	}
+	for _, none := range [][]compare.Figures{nil, {kl(0.1), kl(math.NaN())}, {kl(math.Inf(1)), kl(0.1)}} {
+		if d := worstDrift(none); d != nil {
+			t.Errorf("%v: drift %v, want none", none, *d)
 		}
 	}
 }

@@ -142,7 +142,7 @@ func (s *session) reference(c *urfave.Context) (*side, error) {
 	if c.String("reader") == "native" {
 		return s.side(path)
 	}
-	if isContainer(path) {
+	if s.isContainer(path) {
 		return nil, usagef("reading --reader: onnx-go reads ONNX files, %s is a bq container", path)
 	}
 	in, err := s.openModel(path)
@@ -159,11 +159,11 @@ func (s *session) reference(c *urfave.Context) (*side, error) {
 
 // side opens an ONNX model or a container to run it.
 func (s *session) side(path string) (*side, error) {
-	if path != "-" && isContainer(path) {
+	if s.isContainer(path) {
 		return s.containerSide(path)
 	}
 	if looksLikeContainer(path) {
-		return nil, notAContainer(path)
+		return nil, s.notAContainer(path)
 	}
 	in, err := s.openModel(path)
 	if err != nil {
@@ -173,7 +173,7 @@ func (s *session) side(path string) (*side, error) {
 }
 
 func (s *session) containerSide(path string) (*side, error) {
-	f, close, err := openContainer(path)
+	f, close, err := s.openContainer(path)
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ package compare
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -26,10 +25,12 @@ type Figures struct {
 	WorstNames []string // the names of the samples of Worst
 }
 
-// Pair is a reference model A and a model B that is compared with it.
+// Pair is a reference model A and a model B that is compared with it. Reference, where not nil, is told what A makes
+// of each sample, in order; its error ends the run.
 type Pair struct {
-	A, B    *infer.Program
-	Outputs []Output
+	A, B      *infer.Program
+	Outputs   []Output
+	Reference func(s *dataset.Sample, outputs map[string]*onnxio.Array) error
 }
 
 // outcome is what both models made of one sample.
@@ -38,12 +39,12 @@ type outcome struct {
 	a, b   map[string]*onnxio.Array
 }
 
-// Run feeds the given samples of set, nil for all, to both models and returns the drift of each output, in the order
-// of p.Outputs. Labels of a sample belong to the first class output that has as many rows. progress, where not nil,
+// Run feeds the given samples of set, each named once, nil for all, to both models and returns the drift of each
+// output, in the order of p.Outputs. Labels of a sample belong to the first class output that has as many rows. progress, where not nil,
 // is told after each sample, one call at a time.
 func (p *Pair) Run(ctx context.Context, set *dataset.Set, samples []int, threads int, progress func(done, total int)) ([]Figures, error) {
 	if samples == nil {
-		samples = all(set)
+		samples = All(set)
 	}
 	meters := make([]*drift.Meter, len(p.Outputs))
 	for i, o := range p.Outputs {
@@ -52,6 +53,11 @@ func (p *Pair) Run(ctx context.Context, set *dataset.Set, samples []int, threads
 	names := map[int]string{}
 	err := p.each(ctx, set, samples, threads, func(k int, o outcome) error {
 		names[samples[k]] = o.sample.Name
+		if p.Reference != nil {
+			if err := p.Reference(o.sample, o.a); err != nil {
+				return err
+			}
+		}
 		if progress != nil {
 			progress(k+1, len(samples))
 		}
@@ -70,7 +76,8 @@ func (p *Pair) Run(ctx context.Context, set *dataset.Set, samples []int, threads
 	return list, nil
 }
 
-func all(set *dataset.Set) []int {
+// All returns the index of every sample of set.
+func All(set *dataset.Set) []int {
 	list := make([]int, set.Len())
 	for i := range list {
 		list[i] = i
@@ -104,11 +111,32 @@ func (p *Pair) both(s *dataset.Sample, feedsA, feedsB map[string]*onnxio.Array) 
 	return outcome{s, a, b}, nil
 }
 
-// carried runs every sample of the set in order, as the state of one is the input of the next, and hands on those
-// that were asked for.
+// carried is each where the state of one sample is the input of the next.
 func (p *Pair) carried(ctx context.Context, set *dataset.Set, samples []int, f func(k int, o outcome) error) error {
 	var a, b state
-	for i := range set.Len() {
+	return inSteps(ctx, set, samples, func(k int, s *dataset.Sample) error {
+		o, err := p.both(s, a.feeds(s, set.Carry()), b.feeds(s, set.Carry()))
+		if err != nil {
+			return err
+		}
+		a, b = o.a, o.b
+		if k < 0 {
+			return nil
+		}
+		return f(k, o)
+	})
+}
+
+// inSteps calls f with every sample of set in order, up to the last one asked for, as the state of each is the input of
+// the next. k is the sample's place among those asked for, -1 where it is none of them.
+func inSteps(ctx context.Context, set *dataset.Set, samples []int, f func(k int, s *dataset.Sample) error) error {
+	place := make(map[int]int, len(samples))
+	end := 0
+	for k, i := range samples {
+		place[i] = k
+		end = max(end, i+1)
+	}
+	for i := range end {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -116,15 +144,12 @@ func (p *Pair) carried(ctx context.Context, set *dataset.Set, samples []int, f f
 		if err != nil {
 			return err
 		}
-		o, err := p.both(&s, a.feeds(&s, set.Carry()), b.feeds(&s, set.Carry()))
-		if err != nil {
-			return err
+		k, asked := place[i]
+		if !asked {
+			k = -1
 		}
-		a, b = o.a, o.b
-		if k := slices.Index(samples, i); k >= 0 {
-			if err := f(k, o); err != nil {
-				return err
-			}
+		if err := f(k, &s); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -150,93 +175,103 @@ func (st state) feeds(s *dataset.Sample, carry map[string]string) map[string]*on
 	return feeds
 }
 
-// Feeds returns what p is fed with on the given samples: the samples' own arrays, and where the set carries state,
-// the state that p itself gives.
-func Feeds(ctx context.Context, p *infer.Program, set *dataset.Set, samples []int) ([]map[string]*onnxio.Array, error) {
-	list := make([]map[string]*onnxio.Array, len(samples))
-	var st state
-	for i := range set.Len() {
-		k := slices.Index(samples, i)
-		if k < 0 && len(set.Carry()) == 0 {
-			continue
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		s, err := set.Sample(i)
-		if err != nil {
-			return nil, err
-		}
-		feeds := s.Feeds
-		if len(set.Carry()) > 0 {
-			feeds = st.feeds(&s, set.Carry())
-			if st, err = p.Run(feeds, nil); err != nil {
-				return nil, fmt.Errorf("running the model on %s: %w", s.Name, err)
+// Fed is what a model is fed with on one sample.
+type Fed struct {
+	Name  string // of the sample, for messages
+	Feeds map[string]*onnxio.Array
+}
+
+// Samples returns what p is fed with on the given samples of set, each named once: the samples' own arrays, and where
+// the set carries state, the state that p itself gives.
+func Samples(ctx context.Context, p *infer.Program, set *dataset.Set, samples []int) ([]Fed, error) {
+	list := make([]Fed, len(samples))
+	if len(set.Carry()) == 0 {
+		for k, i := range samples {
+			if err := ctx.Err(); err != nil {
+				return nil, err
 			}
+			s, err := set.Sample(i)
+			if err != nil {
+				return nil, err
+			}
+			list[k] = Fed{s.Name, s.Feeds}
 		}
+		return list, nil
+	}
+	var st state
+	err := inSteps(ctx, set, samples, func(k int, s *dataset.Sample) (err error) {
+		feeds := st.feeds(s, set.Carry())
 		if k >= 0 {
-			list[k] = feeds
+			list[k] = Fed{s.Name, feeds}
 		}
+		st, err = run(p, s, feeds)
+		return err
+	})
+	return list, err
+}
+
+// Feeds is Samples without the names.
+func Feeds(ctx context.Context, p *infer.Program, set *dataset.Set, samples []int) ([]map[string]*onnxio.Array, error) {
+	fed, err := Samples(ctx, p, set, samples)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]map[string]*onnxio.Array, len(fed))
+	for k, f := range fed {
+		list[k] = f.Feeds
 	}
 	return list, nil
 }
 
-// Execute runs one model on the given samples of set, nil for all, and calls f with each sample and the model's
-// outputs, in order.
+// run runs a model on one sample; an error names it.
+func run(p *infer.Program, s *dataset.Sample, feeds map[string]*onnxio.Array) (map[string]*onnxio.Array, error) {
+	out, err := p.Run(feeds, nil)
+	if err != nil {
+		return nil, fmt.Errorf("running the model on %s: %w", s.Name, err)
+	}
+	return out, nil
+}
+
+// Execute runs one model on the given samples of set, each named once, nil for all, and calls f with each sample and
+// the model's outputs, in order.
 func Execute(ctx context.Context, p *infer.Program, set *dataset.Set, samples []int, threads int, f func(k int, s *dataset.Sample, outputs map[string]*onnxio.Array) error) error {
 	if samples == nil {
-		samples = all(set)
+		samples = All(set)
 	}
-	type ran struct {
-		s       dataset.Sample
-		outputs map[string]*onnxio.Array
-	}
-	run := func(s dataset.Sample, feeds map[string]*onnxio.Array) (ran, error) {
-		out, err := p.Run(feeds, nil)
-		if err != nil {
-			err = fmt.Errorf("running the model on %s: %w", s.Name, err)
-		}
-		return ran{s, out}, err
-	}
-	if len(set.Carry()) == 0 {
-		return parallel.InOrder(ctx, threads, len(samples), func(k int) (ran, error) {
-			s, err := set.Sample(samples[k])
-			if err != nil {
-				return ran{}, err
-			}
-			return run(s, s.Feeds)
-		}, func(k int, r ran) error { return f(k, &r.s, r.outputs) })
-	}
-	var st state
-	for i := range set.Len() {
-		s, err := set.Sample(i)
-		if err = errors.Join(err, ctx.Err()); err != nil {
-			return err
-		}
-		r, err := run(s, st.feeds(&s, set.Carry()))
-		if err != nil {
-			return err
-		}
-		st = r.outputs
-		if k := slices.Index(samples, i); k >= 0 {
-			if err := f(k, &r.s, r.outputs); err != nil {
+	if len(set.Carry()) > 0 {
+		var st state
+		return inSteps(ctx, set, samples, func(k int, s *dataset.Sample) (err error) {
+			if st, err = run(p, s, st.feeds(s, set.Carry())); err != nil || k < 0 {
 				return err
 			}
-		}
+			return f(k, s, st)
+		})
 	}
-	return nil
+	type ran struct {
+		s       *dataset.Sample
+		outputs map[string]*onnxio.Array
+	}
+	return parallel.InOrder(ctx, threads, len(samples), func(k int) (ran, error) {
+		s, err := set.Sample(samples[k])
+		if err != nil {
+			return ran{}, err
+		}
+		out, err := run(p, &s, s.Feeds)
+		return ran{&s, out}, err
+	}, func(k int, r ran) error { return f(k, r.s, r.outputs) })
 }
 
 // measure adds one sample's outputs to the meters.
 func (p *Pair) measure(meters []*drift.Meter, index int, o outcome) error {
 	labels := o.sample.Labels
 	for i, out := range p.Outputs {
+		name := onnxio.Quote(out.Name)
 		a, b := o.a[out.Name], o.b[out.Name]
 		if a == nil || b == nil {
-			return fmt.Errorf("comparing output %s: one of the models does not have it", onnxio.Quote(out.Name))
+			return fmt.Errorf("comparing output %s on %s: one of the models does not have it", name, o.sample.Name)
 		}
 		if !slices.Equal(a.Shape, b.Shape) {
-			return fmt.Errorf("comparing output %s: shape %v against %v", onnxio.Quote(out.Name), a.Shape, b.Shape)
+			return fmt.Errorf("comparing output %s on %s: shape %v against %v", name, o.sample.Name, a.Shape, b.Shape)
 		}
 		outer, classes, inner := out.Rows(a.Shape)
 		var mine []int64
@@ -244,7 +279,7 @@ func (p *Pair) measure(meters []*drift.Meter, index int, o outcome) error {
 			mine, labels = labels, nil
 		}
 		if err := meters[i].Add(index, Numbers(a), Numbers(b), outer, classes, inner, mine); err != nil {
-			return fmt.Errorf("comparing output %s: %w", onnxio.Quote(out.Name), err)
+			return fmt.Errorf("comparing output %s on %s: %w", name, o.sample.Name, err)
 		}
 	}
 	return nil

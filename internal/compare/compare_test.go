@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"bq/internal/dataset"
@@ -94,7 +95,7 @@ func TestRows(t *testing.T) {
 }
 
 // adder gives out y = x + b and the state s + 1.
-func adder(t *testing.T, b float32) (*infer.Program, *onnxio.Model) {
+func adder(t testing.TB, b float32) (*infer.Program, *onnxio.Model) {
 	t.Helper()
 	m := graph(13, []*onnxio.ValueInfo{out("y", 1, 2), out("next", 1)},
 		node("Add", []string{"x", "b"}, []string{"a"}), node("Add", []string{"a", "s"}, []string{"y"}), node("Add", []string{"s", "one"}, []string{"next"}))
@@ -108,7 +109,7 @@ func adder(t *testing.T, b float32) (*infer.Program, *onnxio.Model) {
 }
 
 // samples opens n samples of x = (i, -i), s = 0, behind a spec with the given extra lines.
-func samples(t *testing.T, m *onnxio.Model, n int, extra string) *dataset.Set {
+func samples(t testing.TB, m *onnxio.Model, n int, extra string) *dataset.Set {
 	t.Helper()
 	dir := t.TempDir()
 	x := onnxio.NewArray(onnxio.Float, n, 2)
@@ -172,6 +173,10 @@ func TestCarriedStateGoesFromStepToStep(t *testing.T) {
 	if want := []float32{0, 2, 4, 6}; err != nil || !slices.Equal(firsts, want) { // i + state i
 		t.Errorf("outputs %v, %v, want %v", firsts, err, want)
 	}
+	fed, err := Samples(context.Background(), a, set, []int{2, 1})
+	if err != nil || fed[0].Feeds["s"].F32()[0] != 2 || fed[0].Name != "x.npy[2]" || fed[1].Feeds["s"].F32()[0] != 1 {
+		t.Errorf("fed at steps 2 and 1: %v, %v, want states 2 and 1", fed, err)
+	}
 	feeds, err := Feeds(context.Background(), a, set, []int{2})
 	if err != nil || feeds[0]["s"].F32()[0] != 2 {
 		t.Errorf("state fed at step 2: %v, %v, want 2", feeds, err)
@@ -182,11 +187,86 @@ func TestCarriedStateGoesFromStepToStep(t *testing.T) {
 	}
 }
 
+func TestSamplesOfASetWithoutState(t *testing.T) {
+	a, m := adder(t, 0)
+	set := samples(t, m, 4, "")
+	fed, err := Samples(context.Background(), a, set, []int{3, 0})
+	if err != nil || len(fed) != 2 || fed[0].Name != "x.npy[3]" || fed[0].Feeds["x"].F32()[0] != 3 || fed[1].Name != "x.npy[0]" {
+		t.Errorf("samples 3 and 0: %v, %v", fed, err)
+	}
+	if fed, err := Samples(context.Background(), a, set, nil); err != nil || len(fed) != 0 {
+		t.Errorf("no samples: %v, %v", fed, err)
+	}
+	if got := All(set); !slices.Equal(got, []int{0, 1, 2, 3}) {
+		t.Errorf("all samples: %v", got)
+	}
+}
+
+// picky fails on the rows of x whose index, x[0], is not below 2: it takes row x[0] of a table of two.
+func picky(t *testing.T, m *onnxio.Model) *infer.Program {
+	t.Helper()
+	to := &onnxio.Attribute{Name: "to", Type: onnxio.AttrInt, I: int64(onnxio.Int64)}
+	p := graph(13, []*onnxio.ValueInfo{out("y", 1, 2), out("next", 1)}, node("Cast", []string{"x"}, []string{"i"}, to),
+		node("Gather", []string{"table", "i"}, []string{"y"}), node("Identity", []string{"s"}, []string{"next"}))
+	p.Graph.Inputs = m.Graph.Inputs
+	p.Graph.Initializers = []*onnxio.Tensor{onnxio.NewTensor("table", onnxio.Floats([]float32{1, 2}, 2))}
+	program, err := infer.Compile(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+// What goes wrong on a sample says on which, with state carried on and without.
+func TestErrorsNameTheSample(t *testing.T) {
+	good, m := adder(t, 0)
+	bad := picky(t, m)
+	ignore := func(int, *dataset.Sample, map[string]*onnxio.Array) error { return nil }
+	ctx := context.Background()
+	for _, extra := range []string{"", "carry: {next: s}\n"} {
+		set := samples(t, m, 4, extra)
+		outputs := []Output{{Name: "next"}}
+		_, a := (&Pair{A: bad, B: good, Outputs: outputs}).Run(ctx, set, nil, 2, nil)
+		_, b := (&Pair{A: good, B: bad, Outputs: outputs}).Run(ctx, set, nil, 2, nil)
+		e := Execute(ctx, bad, set, nil, 2, ignore)
+		for i, want := range []string{"running the reference on x.npy[2]: ", "running the model on x.npy[2]: ", "running the model on x.npy[2]: "} {
+			if err := []error{a, b, e}[i]; err == nil || !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("%q: error %v, want it to start with %s", extra, err, want)
+			}
+		}
+		_, err := Samples(ctx, bad, set, []int{3})
+		if carried := extra != ""; carried != (err != nil) || carried && !strings.HasPrefix(err.Error(), "running the model on x.npy[2]: ") {
+			t.Errorf("%q: error %v of Samples", extra, err)
+		}
+		if err := Execute(ctx, bad, set, []int{0, 1}, 2, ignore); err != nil {
+			t.Errorf("%q: samples behind the last one asked for were run: %v", extra, err)
+		}
+	}
+}
+
+func TestReferenceSeesEverySampleInOrder(t *testing.T) {
+	a, m := adder(t, 0)
+	set := samples(t, m, 9, "")
+	var seen []string
+	stop := errors.New("stop")
+	pair := &Pair{A: a, B: a, Outputs: []Output{{Name: "y"}}, Reference: func(s *dataset.Sample, got map[string]*onnxio.Array) error {
+		seen = append(seen, fmt.Sprint(s.Name, got["y"].F32()))
+		if len(seen) == 3 {
+			return stop
+		}
+		return nil
+	}}
+	_, err := pair.Run(context.Background(), set, nil, 4, nil)
+	if want := []string{"x.npy[0][0 0]", "x.npy[1][1 -1]", "x.npy[2][2 -2]"}; err != stop || !slices.Equal(seen, want) {
+		t.Errorf("error %v, seen %v, want %v", err, seen, want)
+	}
+}
+
 func TestOutputsMustBeComparable(t *testing.T) {
 	a, m := adder(t, 0)
 	set := samples(t, m, 2, "")
 	_, err := (&Pair{A: a, B: a, Outputs: []Output{{Name: "none"}}}).Run(context.Background(), set, nil, 1, nil)
-	if err == nil || err.Error() != `comparing output "none": one of the models does not have it` {
+	if err == nil || err.Error() != `comparing output "none" on x.npy[0]: one of the models does not have it` {
 		t.Errorf("error %v", err)
 	}
 	wide := graph(13, []*onnxio.ValueInfo{out("y", 1, 4), out("next", 1)}, node("Concat", []string{"x", "x"}, []string{"y"}, axis(1)), node("Identity", []string{"s"}, []string{"next"}))
@@ -196,7 +276,32 @@ func TestOutputsMustBeComparable(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = (&Pair{A: a, B: b, Outputs: []Output{{Name: "y"}}}).Run(context.Background(), set, nil, 1, nil)
-	if err == nil || err.Error() != `comparing output "y": shape [1 2] against [1 4]` {
+	if err == nil || err.Error() != `comparing output "y" on x.npy[0]: shape [1 2] against [1 4]` {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Running and measuring 1000 samples of a small model, of which every second was asked for.
+func BenchmarkPair(b *testing.B) {
+	for _, extra := range []string{"", "carry: {next: s}\n"} {
+		name := "apart"
+		if extra != "" {
+			name = "carried"
+		}
+		b.Run(name, func(b *testing.B) {
+			a, m := adder(b, 0)
+			other, _ := adder(b, 0.5)
+			set := samples(b, m, 1000, extra)
+			asked := make([]int, 500)
+			for k := range asked {
+				asked[k] = 2 * k
+			}
+			pair := &Pair{A: a, B: other, Outputs: []Output{{Name: "y", Kind: drift.Logits, Axis: -1}}}
+			for b.Loop() {
+				if _, err := pair.Run(context.Background(), set, asked, 2, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

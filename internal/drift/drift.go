@@ -3,7 +3,7 @@
 // An output is seen as rows of class scores. With p and q the class distributions of reference and quantized row:
 //
 //	KL     = sum over classes p*(log p - log q), in nats, averaged over rows
-//	agree  = share of rows with the same largest score (of equals, the lowest class)
+//	agree  = share of rows with the same largest score (of equals, the lowest class; a row with a NaN has none)
 //	SQNR   = 10 log10(sum ref^2 / sum (ref-got)^2), in dB, over all values of all samples
 //	cosine = sum ref*got / sqrt(sum ref^2 * sum got^2), averaged over samples
 //	nll    = -log q of the labelled class, in nats, averaged over labelled rows; its exponential is the perplexity
@@ -175,13 +175,13 @@ func (m *Meter) addRow(c *cluster, ref, got []float32, at, classes, inner int, l
 		m.logRef = append(m.logRef, float64(ref[at+k*inner]))
 		m.logGot = append(m.logGot, float64(got[at+k*inner]))
 	}
-	a, b := floats.MaxIdx(m.logRef), floats.MaxIdx(m.logGot)
+	a, b := top(m.logRef), top(m.logGot)
 	m.logarithms()
 	kl := divergence(m.logRef, m.logGot)
 	c.rows++
 	c.kl += kl
 	m.rowKL = append(m.rowKL, float32(kl))
-	if a == b {
+	if a >= 0 && a == b {
 		c.agree++
 	}
 	if label < 0 || label >= int64(classes) {
@@ -196,6 +196,14 @@ func (m *Meter) addRow(c *cluster, ref, got []float32, at, classes, inner int, l
 	if int64(b) == label {
 		c.hitGot++
 	}
+}
+
+// top returns the class of the largest score, of equals the lowest, and -1 where a score is NaN.
+func top(row []float64) int {
+	if floats.HasNaN(row) {
+		return -1
+	}
+	return floats.MaxIdx(row)
 }
 
 // Floors of probabilities. smallest keeps the logarithm of a true distribution finite; coarse is that of a row that
@@ -234,11 +242,11 @@ func logProbs(row []float64) {
 }
 
 // divergence returns sum exp(a)*(a-b) over the logarithms of two distributions. A class of probability zero adds
-// nothing.
+// nothing; one that is NaN on either side makes the sum NaN.
 func divergence(a, b []float64) float64 {
 	kl := 0.0
 	for i := range a {
-		if p := math.Exp(a[i]); p > 0 {
+		if p := math.Exp(a[i]); p != 0 || b[i] != b[i] {
 			kl += p * (a[i] - b[i])
 		}
 	}

@@ -165,6 +165,42 @@ func TestEdges(t *testing.T) {
 	}
 }
 
+// A row with a NaN has no largest class, wherever the NaN stands: it neither agrees nor hits its label, and its KL is
+// no number. Infinite scores have one.
+func TestRowsWithNaNHaveNoTopClass(t *testing.T) {
+	inf, nan := float32(math.Inf(1)), float32(math.NaN())
+	fine := []float32{3, 1, 2}
+	cases := []struct {
+		name              string
+		ref, got          []float32
+		agree, hitA, hitB float64
+	}{
+		{"both fine", fine, fine, 1, 1, 1},
+		{"all NaN", fine, []float32{nan, nan, nan}, 0, 1, 0},
+		{"NaN first", fine, []float32{nan, 1, 2}, 0, 1, 0},
+		{"NaN behind the largest", fine, []float32{3, 1, nan}, 0, 1, 0},
+		{"NaN in the reference", []float32{3, nan, 2}, fine, 0, 0, 1},
+		{"NaN in both", []float32{3, nan, 2}, []float32{3, nan, 2}, 0, 0, 0},
+		{"infinite", []float32{inf, 1, 2}, fine, 1, 1, 1},
+		{"all minus infinity", []float32{-inf, -inf, -inf}, fine, 1, 1, 1}, // a tie
+	}
+	for _, kind := range []Kind{Logits, Probs, LogProbs} {
+		for _, c := range cases {
+			m := NewMeter(kind)
+			if err := m.Add(0, c.ref, c.got, 1, 3, 1, []int64{0}); err != nil {
+				t.Fatal(err)
+			}
+			f := m.Figures()
+			if f.Agree != c.agree || f.Top1Ref != c.hitA || f.Top1Got != c.hitB {
+				t.Errorf("%v, %s: agree %v, top-1 %v and %v, want %v, %v and %v", kind, c.name, f.Agree, f.Top1Ref, f.Top1Got, c.agree, c.hitA, c.hitB)
+			}
+			if slices.ContainsFunc(slices.Concat(c.ref, c.got), func(v float32) bool { return v != v }) && !math.IsNaN(f.KL) {
+				t.Errorf("%v, %s: KL %v, want NaN", kind, c.name, f.KL)
+			}
+		}
+	}
+}
+
 func TestInputsAreNotChanged(t *testing.T) {
 	ref, got := []float32{3, 1, 2}, []float32{1, 2, 3}
 	meter(t, Logits, [2][]float32{ref, got})

@@ -3,6 +3,10 @@ package parallel
 
 import (
 	"context"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"strings"
 	"sync"
 )
 
@@ -11,7 +15,7 @@ const lookahead = 4
 
 // InOrder calls work for 0 to n-1 from up to threads goroutines, and take with each result in the order of the
 // indices, one call at a time. A bounded number of results wait for those before them. It returns the first error in
-// that order, or the context's.
+// that order, or the context's. A panic of work or take is an error too, a *PanicError.
 func InOrder[T any](ctx context.Context, threads, n int, work func(i int) (T, error), take func(i int, v T) error) error {
 	threads = max(1, min(threads, n))
 	q := &queue{ctx: ctx, n: n, window: lookahead * threads, pending: map[int]func() error{}}
@@ -20,12 +24,13 @@ func InOrder[T any](ctx context.Context, threads, n int, work func(i int) (T, er
 	for range threads {
 		wg.Go(func() {
 			for i, ok := q.start(); ok; i, ok = q.start() {
-				v, err := work(i)
+				v, err := guard(i, func() (T, error) { return work(i) })
 				q.finish(i, func() error {
 					if err != nil {
 						return err
 					}
-					return take(i, v)
+					_, err := guard(i, func() (struct{}, error) { return struct{}{}, take(i, v) })
+					return err
 				})
 			}
 		})
@@ -84,9 +89,7 @@ func (q *queue) finish(i int, take func() error) {
 	q.taking = true
 	for f := q.pending[q.done]; f != nil && q.err == nil; f = q.pending[q.done] {
 		delete(q.pending, q.done)
-		q.mu.Unlock()
-		err := f()
-		q.mu.Lock()
+		err := q.unlocked(f)
 		if q.err == nil {
 			q.err = err
 		}
@@ -94,4 +97,61 @@ func (q *queue) finish(i int, take func() error) {
 		q.changed.Broadcast()
 	}
 	q.taking = false
+}
+
+// unlocked calls f while others may use the queue, and holds the lock again afterwards, however f ends.
+func (q *queue) unlocked(f func() error) error {
+	q.mu.Unlock()
+	defer q.mu.Lock()
+	return f()
+}
+
+// PanicError is a panic of the work on one index.
+type PanicError struct {
+	Index int
+	Value any    // what was panicked with
+	Place string // function, file and line that panicked
+}
+
+// Error says it in one line.
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("working on item %d: panic: %v (%s)", e.Index, e.Value, e.Place)
+}
+
+// Unwrap returns the value where it is an error, as that of a run-time fault is.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// guard calls f and turns a panic into an error.
+func guard[T any](i int, f func() (T, error)) (v T, err error) {
+	defer func() {
+		if x := recover(); x != nil {
+			err = &PanicError{Index: i, Value: x, Place: panicPlace()}
+		}
+	}()
+	return f()
+}
+
+// maxFrames bounds the search for the function that panicked: a few of the run time stand above it.
+const maxFrames = 16
+
+// panicPlace names the function that panicked, the first outside package runtime below its gopanic. It must be called
+// from a deferred function, whose caller gopanic is.
+func panicPlace() string {
+	pcs := make([]uintptr, maxFrames)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs)])
+	panicked := false
+	for {
+		f, more := frames.Next()
+		inRuntime := strings.HasPrefix(f.Function, "runtime.")
+		if panicked && !inRuntime {
+			return fmt.Sprintf("%s, %s:%d", f.Function, filepath.Base(f.File), f.Line)
+		}
+		panicked = panicked || f.Function == "runtime.gopanic"
+		if !more {
+			return "at an unknown place"
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 )
@@ -84,5 +85,46 @@ func TestCancelledContextStopsTheWork(t *testing.T) {
 	}
 	if err := Each(ctx, 2, 0, nil, nil); err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("no work: %v", err)
+	}
+}
+
+// A panic stops the work like an error of the same index, and says where it came from.
+func TestPanicsAreErrorsWithTheirIndex(t *testing.T) {
+	boom := func(i, at int) {
+		if i == at {
+			var none []int
+			_ = none[i]
+		}
+	}
+	for _, threads := range []int{1, 4} {
+		taken := 0
+		run := func(inWork, inTake int) error {
+			taken = 0
+			return InOrder(context.Background(), threads, 20, func(i int) (int, error) { boom(i, inWork); return i, nil },
+				func(i, _ int) error { boom(i, inTake); taken++; return nil })
+		}
+		for _, err := range []error{run(7, -1), run(-1, 7)} {
+			var p *PanicError
+			var cause runtime.Error
+			if !errors.As(err, &p) || p.Index != 7 || taken != 7 || !errors.As(err, &cause) {
+				t.Fatalf("%d threads: error %v after %d results, want a panic at 7", threads, err, taken)
+			}
+			if text := err.Error(); !strings.HasPrefix(text, "working on item 7: panic: runtime error: index out of range [7] with length 0 (bq/internal/parallel.TestPanics") ||
+				!strings.Contains(text, "parallel_test.go:") || strings.Contains(text, "\n") {
+				t.Errorf("error %s", text)
+			}
+		}
+	}
+	err := Each(context.Background(), 1, 1, func(int) error { panic("a word") }, func(int) {})
+	if err == nil || !strings.HasPrefix(err.Error(), "working on item 0: panic: a word (bq/internal/parallel.Test") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func BenchmarkInOrder(b *testing.B) {
+	for b.Loop() {
+		if err := Each(context.Background(), 2, 1000, func(int) error { return nil }, func(int) {}); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
