@@ -107,7 +107,9 @@ func (s *session) command(c urfave.Command, output string, ownOutput bool, actio
 		}
 		runtime.GOMAXPROCS(min(s.threads, runtime.NumCPU()))
 		if path := ctx.String("output"); !ownOutput && path != "" && path != "-" {
-			return s.resultInto(&target{path: path, force: ctx.Bool("force"), ours: isResult, avoid: ctx.Args().Slice()}, ctx, action)
+			return s.resultInto(&target{path: path, force: ctx.Bool("force"), ours: isResult, avoid: append(ctx.Args().Slice(), ctx.String("data")), reads: s.inputFiles}, ctx, action)
+		} else if path == "-" && s.json {
+			return usagef("reading arguments: -o - and --json both want stdout")
 		}
 		return action(ctx)
 	}

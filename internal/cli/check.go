@@ -54,6 +54,9 @@ func (s *session) check(c *urfave.Context) error {
 		if file.OK {
 			s.printf("%s: ok, %s, sha256 %s\n", escape(file.Path), plural(file.count, "tensor"), file.SHA256)
 		}
+		if s.quiet && !file.OK {
+			s.say("error", fmt.Sprintf("checking %s: %s", file.Path, plural(len(file.Faults), "fault")))
+		}
 		for _, f := range file.Faults {
 			s.printf("%s: %s: %s\n", escape(file.Path), f.place(), escape(f.Text))
 		}

@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -36,8 +37,51 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	defer cancel(nil)
 	stop := onSignal(cancel)
 	defer stop()
-	s := &session{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr}
+	out := &resultWriter{w: stdout}
+	s := &session{ctx: ctx, stdin: stdin, stdout: out, stderr: stderr}
+	status := s.guarded(args)
+	if status == statusDone && out.err != nil { // a full disk, a closed pipe: the result is not where it should be
+		s.say("error", fmt.Sprintf("writing to stdout: %v", pathCause(out.err)))
+		return statusError
+	}
+	return status
+}
+
+// guarded runs the command line. Files are mapped: one that shrinks while it is read makes a fault in memory, which
+// is an error of the file here and not the end of the program.
+func (s *session) guarded(args []string) (status int) {
+	debug.SetPanicOnFault(true)
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if _, ok := v.(interface{ Addr() uintptr }); !ok {
+			panic(v)
+		}
+		removeTemporaries()
+		status = s.finish(errChanged)
+	}()
 	return s.run(args)
+}
+
+// errChanged stands for a fault in mapped memory.
+var errChanged = errors.New("reading a file: it was changed while it was read")
+
+// resultWriter remembers the first error of writing to stdout.
+type resultWriter struct {
+	w   io.Writer
+	err error
+}
+
+// Write writes b unless an earlier write failed.
+func (r *resultWriter) Write(b []byte) (int, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
+	n, err := r.w.Write(b)
+	r.err = err
+	return n, err
 }
 
 // signalError is the cause of a context that a signal ended.
@@ -45,10 +89,10 @@ type signalError struct{ sig syscall.Signal }
 
 func (e signalError) Error() string { return "stopped by " + e.sig.String() }
 
-// onSignal ends the context at the first SIGINT or SIGTERM, and the process at the second.
+// onSignal ends the context at the first SIGINT, SIGTERM or SIGHUP, and the process at the second.
 func onSignal(cancel context.CancelCauseFunc) (stop func()) {
 	c := make(chan os.Signal, 2)
-	signal.Notify(c, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(c, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	done := make(chan struct{})
 	go func() {
 		for first := true; ; first = false {
@@ -75,6 +119,7 @@ type session struct {
 	json, quiet    bool
 	threads        int
 
+	files   []string // inputs that were opened: models, their external data, samples
 	spoolMu sync.Mutex
 	spools  map[string]spooled // by the input's name
 }
@@ -84,14 +129,14 @@ func (s *session) run(args []string) int {
 	defer s.removeSpools()
 	app := s.app()
 	arranged, err := arrange(app, args)
-	s.json = hasFlag(arranged, "--json")
+	s.json = hasFlag(args, "--json")
 	if err == nil {
 		err = app.RunContext(s.ctx, append([]string{app.Name}, arranged...))
 	}
 	return s.finish(err)
 }
 
-// hasFlag reports whether the boolean flag stands among arranged arguments, before "--".
+// hasFlag reports whether the boolean flag stands among arguments, before "--".
 func hasFlag(args []string, flag string) bool {
 	for _, a := range args {
 		if a == "--" {
@@ -107,11 +152,11 @@ func hasFlag(args []string, flag string) bool {
 // finish reports err and returns the exit status that belongs to it.
 func (s *session) finish(err error) int {
 	var sig signalError
+	status, text, hint := explain(err)
 	if cause := context.Cause(s.ctx); err != nil && errors.As(cause, &sig) {
-		s.say("error", sig.Error())
-		return 128 + int(sig.sig)
+		status, text, hint = 128+int(sig.sig), sig.Error(), ""
 	}
-	switch status, text, hint := explain(err); {
+	switch {
 	case err == nil:
 		return statusDone
 	case text == "":

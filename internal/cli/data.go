@@ -71,12 +71,13 @@ func (s *session) samples(c *urfave.Context, m *onnxio.Model, take int) (*datase
 	if err != nil {
 		return nil, nil, err
 	}
+	s.files = append(s.files, set.Files()...)
 	return set, kinds, s.feeding(set)
 }
 
 // unusedDataFlags refuses flags that only say how data are read where there are none.
 func unusedDataFlags(c *urfave.Context) error {
-	for _, f := range []string{"image", "samples", "seed"} {
+	for _, f := range []string{"image", "samples", "seed", "output-kind"} {
 		if c.IsSet(f) {
 			return &usageError{text: fmt.Sprintf("reading arguments: --%s without data", f), hint: "add --data PATH"}
 		}

@@ -47,7 +47,10 @@ func explain(err error) (status int, text, hint string) {
 		output  *compare.NoOutputError
 	)
 	status, text = statusError, err.Error()
+	var fault interface{ Addr() uintptr }
 	switch {
+	case errors.As(err, &fault):
+		text = errChanged.Error()
 	case errors.As(err, &only):
 		return int(only), "", ""
 	case errors.As(err, &usage):

@@ -77,6 +77,9 @@ func (s *session) export(c *urfave.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", path, err)
 	}
+	if err := f.Verify(); err != nil {
+		return fmt.Errorf("reading %s: %w", shown(path), err)
+	}
 	m.ProducerName, m.ProducerVersion = producer, Version
 	size := m.Size()
 	if size > maxExport {

@@ -158,11 +158,19 @@ func (s *session) openModel(name string) (*input, error) {
 		return nil, fmt.Errorf("reading %s: a bq container, want an ONNX model", shown(name))
 	}
 	in := &input{name: name, spooled: path != name}
-	if in.file, err = onnxio.Open(path); err != nil {
+	open := onnxio.Open
+	if in.spooled {
+		open = onnxio.OpenAlone // its folder is not the model's
+	}
+	if in.file, err = open(path); err != nil {
 		if in.spooled {
 			err = errors.New(strings.Replace(err.Error(), path, shown(name), 1))
 		}
 		return nil, err
 	}
+	s.files = append(s.files, in.paths()...)
 	return in, nil
 }
+
+// inputFiles returns the inputs that were opened so far.
+func (s *session) inputFiles() []string { return s.files }

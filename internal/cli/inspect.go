@@ -96,7 +96,7 @@ func (s *session) inspectModel(c *urfave.Context, path string) error {
 		return s.printJSON(rec)
 	}
 	m := in.file.Model
-	s.printf("ONNX model, IR %d, opset %d, %s, producer %s\n", m.IRVersion, m.Opset(onnxio.DefaultDomain), plural(len(m.Graph.Nodes), "node"), rec.MadeBy)
+	s.printf("ONNX model, IR %d, opset %d, %s, producer %s\n", m.IRVersion, m.Opset(onnxio.DefaultDomain), plural(len(m.Graph.Nodes), "node"), escape(rec.MadeBy))
 	s.interfaceLines(m)
 	quantizable, weights := 0, 0
 	for _, v := range list {
@@ -145,7 +145,7 @@ func (s *session) inspectContainer(c *urfave.Context, path string) error {
 		return s.printJSON(rec)
 	}
 	a, m := contents.About, contents.Model
-	s.printf("bq container 1, made by %s from a model of %s bytes (sha256 %.8s...), opset %d, %s\n", a.MadeBy, thousands(a.Source.Bytes), a.Source.SHA256,
+	s.printf("bq container 1, made by %s from a model of %s bytes (sha256 %.8s...), opset %d, %s\n", escape(a.MadeBy), thousands(a.Source.Bytes), a.Source.SHA256,
 		m.Opset(onnxio.DefaultDomain), plural(len(m.Graph.Nodes), "node"))
 	s.interfaceLines(m)
 	s.printf("%s bytes, %.2f bits/weight:\n", thousands(rec.Size.FileBytes), rec.Size.BPW)
@@ -199,7 +199,7 @@ func valueText(v *onnxio.ValueInfo) string {
 	}
 	shape := "of unknown rank"
 	if v.Type.HasShape {
-		shape = fmt.Sprint(shapeOf(v))
+		shape = escape(fmt.Sprint(shapeOf(v)))
 	}
 	return fmt.Sprintf("%s %s %s", escape(v.Name), shape, v.Type.Elem)
 }
@@ -253,20 +253,75 @@ func (s *session) inspectTensors(f *packing.File, contents *convert.Contents, gl
 	if err != nil {
 		return err
 	}
+	rec := tensorsRecord{Schema: "bq.inspect/1", Tensors: []detailRecord{}}
 	for _, v := range chosen {
 		i, ok := f.Lookup(v.Name)
 		if !ok {
-			s.printf("%s  %s, kept (%s) in the graph\n", escape(v.Name), shapeText(v.Shape), v.Reason)
+			rec.Tensors = append(rec.Tensors, detailRecord{tensorRecord: newTensorRecord(v)})
+			if !s.json {
+				s.printf("%s  %s, kept (%s) in the graph\n", escape(v.Name), shapeText(v.Shape), v.Reason)
+			}
 			continue
 		}
 		t, err := f.Tensor(i)
 		if err != nil {
 			return err
 		}
-		s.tensorDetail(v, t)
+		rec.Tensors = append(rec.Tensors, newDetailRecord(v, t))
+		if !s.json {
+			s.tensorDetail(v, t)
+		}
+	}
+	if s.json {
+		return s.printJSON(rec)
 	}
 	return nil
 }
+
+// tensorsRecord is the JSON of inspect --tensor.
+type tensorsRecord struct {
+	Schema  string         `json:"schema"`
+	Tensors []detailRecord `json:"tensors"`
+}
+
+// detailRecord is a tensor with what its codes stand for and how often each is used.
+type detailRecord struct {
+	tensorRecord
+	Scales  []float32 `json:"scales,omitempty"`
+	Stretch float32   `json:"stretch,omitempty"`
+	Zeros   []int     `json:"zero_points,omitempty"`
+	Levels  []float32 `json:"levels,omitempty"`
+	Edges   []float32 `json:"edges,omitempty"`
+	Counts  []int     `json:"counts,omitempty"`
+}
+
+func newDetailRecord(v convert.Coverage, t *packing.Tensor) detailRecord {
+	r := detailRecord{tensorRecord: newTensorRecord(v)}
+	q := t.Quant
+	if q == nil {
+		return r
+	}
+	r.Scales, r.Stretch, r.Levels, r.Counts = q.Scales, q.Stretch, q.Levels, codeCounts(q)
+	for _, z := range q.Zeros {
+		r.Zeros = append(r.Zeros, int(z))
+	}
+	for i := 1; i < len(q.Levels); i++ {
+		r.Edges = append(r.Edges, edge(q, i-1))
+	}
+	return r
+}
+
+// codeCounts counts how often each code is used.
+func codeCounts(q *packing.Quant) []int {
+	counts := make([]int, 1<<q.Bits)
+	for _, code := range q.Codes {
+		counts[code]++
+	}
+	return counts
+}
+
+// edge returns the border between code and the next, half-way between their levels.
+func edge(q *packing.Quant, code int) float32 { return (q.Levels[code] + q.Levels[code+1]) / 2 }
 
 func (s *session) tensorDetail(v convert.Coverage, t *packing.Tensor) {
 	if t.Quant == nil {
@@ -280,10 +335,7 @@ func (s *session) tensorDetail(v convert.Coverage, t *packing.Tensor) {
 		low, high = min(low, float64(x)), max(high, float64(x))
 	}
 	s.printf("  %s from %.6g to %.6g\n", plural(len(q.Scales), "scale"), low, high)
-	counts := make([]int, 1<<q.Bits)
-	for _, code := range q.Codes {
-		counts[code]++
-	}
+	counts := codeCounts(q)
 	most := 1
 	for _, n := range counts {
 		most = max(most, n)
@@ -298,9 +350,9 @@ func levelText(q *packing.Quant, code int) string {
 	if q.Levels == nil {
 		return fmt.Sprintf("%+5d less the zero point", code)
 	}
-	edge := "      -"
+	above := "      -"
 	if code+1 < len(q.Levels) {
-		edge = fmt.Sprintf("%+7.4f", (q.Levels[code]+q.Levels[code+1])/2)
+		above = fmt.Sprintf("%+7.4f", edge(q, code))
 	}
-	return fmt.Sprintf("level %+7.4f  edge %s", q.Levels[code], edge)
+	return fmt.Sprintf("level %+7.4f  edge %s", q.Levels[code], above)
 }

@@ -20,6 +20,7 @@ type target struct {
 	force bool
 	ours  func(path string) bool // whether an existing file was written by bq
 	avoid []string               // inputs that must not be overwritten
+	reads func() []string        // those that are known only once they were read
 }
 
 // outTarget completes a target, whose path is the default, by -o and --force, and checks it. nil means stdout, which
@@ -37,7 +38,7 @@ func (s *session) outTarget(c *urfave.Context, t *target) (*target, error) {
 	case t.path == "":
 		return nil, &usageError{text: "reading arguments: a model from stdin or a pipe needs a name for the result", hint: "-o FILE, or -o - for stdout"}
 	}
-	t.force = c.Bool("force")
+	t.force, t.reads = c.Bool("force"), s.inputFiles
 	return t, t.check()
 }
 
@@ -58,10 +59,8 @@ func (t *target) check() error {
 	case !info.Mode().IsRegular():
 		return &hintError{fmt.Errorf("writing %s: is no regular file", t.path), "-o - writes to stdout"}
 	}
-	for _, in := range t.avoid {
-		if other, err := os.Stat(in); err == nil && os.SameFile(info, other) {
-			return &hintError{fmt.Errorf("writing %s: is the input %s too", t.path, in), "another name behind -o"}
-		}
+	if err := t.distinct(t.avoid); err != nil {
+		return err
 	}
 	if !t.force && !t.ours(t.path) {
 		return &hintError{fmt.Errorf("writing %s: exists and was not written by bq", t.path), "another name, or --force"}
@@ -76,6 +75,20 @@ func pathCause(err error) error {
 		return pe.Err
 	}
 	return err
+}
+
+// distinct refuses a target that is one of the inputs, links followed.
+func (t *target) distinct(inputs []string) error {
+	info, err := os.Stat(t.path)
+	if err != nil {
+		return nil // there is no such file yet
+	}
+	for _, in := range inputs {
+		if other, err := os.Stat(in); err == nil && os.SameFile(info, other) {
+			return &hintError{fmt.Errorf("writing %s: is the input %s too", t.path, in), "another name behind -o"}
+		}
+	}
+	return nil
 }
 
 // temporaries are the files that are removed when the process is stopped in the middle.
@@ -114,8 +127,9 @@ func (t *target) write(fill func(w io.Writer) error, verify func(path string) er
 	}
 	tmp := f.Name()
 	trackTemporary(tmp, true)
+	done := false
 	defer func() {
-		if err != nil {
+		if !done { // an error, or a panic
 			f.Close()
 			os.Remove(tmp)
 		}
@@ -133,9 +147,15 @@ func (t *target) write(fill func(w io.Writer) error, verify func(path string) er
 	if err := verify(tmp); err != nil {
 		return fmt.Errorf("checking %s after writing it: %w", t.path, err)
 	}
+	if t.reads != nil {
+		if err := t.distinct(t.reads()); err != nil {
+			return err
+		}
+	}
 	if err := os.Rename(tmp, t.path); err != nil {
 		return fmt.Errorf("writing %s: %w", t.path, err)
 	}
+	done = true
 	return syncFolder(filepath.Dir(t.path))
 }
 
@@ -193,6 +213,9 @@ func (s *session) toStdout(fill func(w io.Writer) error, verify func(path string
 }
 
 func isTerminal(w any) bool {
+	if r, ok := w.(*resultWriter); ok {
+		w = r.w
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"slices"
@@ -102,12 +103,18 @@ func (v nullable) MarshalJSON() ([]byte, error) {
 	return json.Marshal(float64(v))
 }
 
-// printJSON writes v to stdout: fixed field order, two-space indent.
+// printJSON writes v to stdout: fixed field order, two-space indent. `##[`, which a CI runner would take for a command,
+// can only stand inside strings, where JSON has another spelling of it.
 func (s *session) printJSON(v any) error {
-	e := json.NewEncoder(s.stdout)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := s.stdout.Write(bytes.ReplaceAll(b.Bytes(), []byte("##["), []byte(`#\u0023[`)))
+	return err
 }
 
 // tally counts values by name.

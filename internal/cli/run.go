@@ -156,14 +156,14 @@ func (r *runner) take(i int, o compare.Output, sample string, a *onnxio.Array) {
 		return
 	}
 	if len(rec.Top) == 0 {
-		r.printf("%s  %s  %s\n", sample, o.Name, summary(a))
+		r.printf("%s  %s  %s\n", escape(sample), escape(o.Name), summary(a))
 		return
 	}
 	parts := make([]string, len(rec.Top))
 	for k, t := range rec.Top {
 		parts[k] = fmt.Sprintf("%d %.4g", t.Index, t.Value)
 	}
-	r.printf("%s  %s  %s\n", sample, o.Name, strings.Join(parts, "  "))
+	r.printf("%s  %s  %s\n", escape(sample), escape(o.Name), strings.Join(parts, "  "))
 }
 
 // largest returns the classes of largest score of the first row of an output, NaN last; of equals, the lowest first.

@@ -30,6 +30,15 @@ func digestFiles(root string, files []string, settings ...string) (string, error
 	return hex.EncodeToString(text.Sum(nil)), nil
 }
 
+// below returns files as paths under root.
+func below(root string, files []string) []string {
+	paths := make([]string, len(files))
+	for i, name := range files {
+		paths[i] = filepath.Join(root, name)
+	}
+	return paths
+}
+
 // digestFile returns the SHA-256 of a file in hexadecimal.
 func digestFile(path string) (string, error) {
 	f, err := os.Open(path)

@@ -136,7 +136,7 @@ func openArrays(inputs []Input, o Options, root string, files []string) (*Set, e
 	if err != nil {
 		return nil, err
 	}
-	s.info.SHA256 = sum
+	s.info.SHA256, s.files = sum, below(root, files)
 	b := arrayBuilder{Set: s, root: root, cache: newCache(maxUnpacked)}
 	for range inputs {
 		b.feeds = append(b.feeds, &arraySource{})

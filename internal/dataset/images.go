@@ -163,6 +163,7 @@ func openPictures(inputs []Input, o Options, pictures, others []string) (*Set, e
 	for _, name := range others {
 		s.info.Skipped = append(s.info.Skipped, Skipped{name, "not a .jpg, .jpeg or .png"})
 	}
+	s.files = below(o.Path, pictures)
 	s.info.SHA256, err = digestFiles(o.Path, pictures, src.plan.String())
 	return s, err
 }

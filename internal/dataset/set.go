@@ -21,6 +21,7 @@ type Set struct {
 	total   int                                           // samples in the data
 	samples []int                                         // those taken, ascending
 	info    Info                                          // without Fed
+	files   []string                                      // all that were read for the digest
 	fed     func() ([]Fed, error)                         // computed once
 }
 
@@ -168,6 +169,9 @@ func (s *Set) prune() error {
 func (s *Set) reset(i int) bool {
 	return slices.ContainsFunc(s.sources, func(src source) bool { return src.len() >= 0 && src.first(i) })
 }
+
+// Files returns the paths of the files that the data stand in, a spec's own file included.
+func (s *Set) Files() []string { return s.files }
 
 // Len returns the number of samples taken.
 func (s *Set) Len() int { return len(s.samples) }

@@ -61,6 +61,7 @@ func openSpec(inputs []Input, o Options) (*Set, error) {
 	}
 	slices.Sort(r.files)
 	r.files = append([]string{filepath.Base(o.Path)}, slices.Compact(r.files)...)
+	r.Set.files = below(r.root, r.files)
 	r.info.SHA256, err = digestFiles(r.root, r.files, r.settings...)
 	return r.Set, err
 }

@@ -89,6 +89,7 @@ func openTestSets(inputs []Input, o Options, sets []string) (*Set, error) {
 	}
 	s.outputs = func(i int) (map[string]*onnxio.Array, error) { return readOutputs(o, sets[i], recorded[i]) }
 	var err error
+	s.files = below(o.Path, files)
 	s.info.SHA256, err = digestFiles(o.Path, files)
 	return s, err
 }

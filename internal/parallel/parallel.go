@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 )
@@ -23,6 +24,7 @@ func InOrder[T any](ctx context.Context, threads, n int, work func(i int) (T, er
 	var wg sync.WaitGroup
 	for range threads {
 		wg.Go(func() {
+			debug.SetPanicOnFault(true) // a mapped file that shrinks is an error of the work, not the end of the program
 			for i, ok := q.start(); ok; i, ok = q.start() {
 				v, err := guard(i, func() (T, error) { return work(i) })
 				q.finish(i, func() error {
