@@ -112,7 +112,7 @@ func (c *converter) withData() error {
 // quantize codes site i and lets go of the pages of the file that its values stand on.
 func (c *converter) quantize(i int) error {
 	j := c.jobs[i]
-	err := j.quantize(c.method())
+	err := j.quantize(c.method(), c.typical)
 	c.src.Release(j.Tensor.Raw)
 	return err
 }
@@ -120,13 +120,14 @@ func (c *converter) quantize(i int) error {
 // converter carries one conversion from plan to file.
 type converter struct {
 	Options
-	ctx    context.Context
-	src    *onnxio.File
-	out    *countingWriter
-	jobs   []*job
-	added  []addedBias // by bias correction
-	fitted []int       // the samples that calibrate
-	result Result
+	ctx     context.Context
+	src     *onnxio.File
+	out     *countingWriter
+	jobs    []*job
+	typical int         // elements of a weight, on average
+	added   []addedBias // by bias correction
+	fitted  []int       // the samples that calibrate
+	result  Result
 }
 
 // plan lists the sites and decides from the graph what becomes of each.
@@ -151,7 +152,20 @@ func (c *converter) plan() error {
 		}
 		c.jobs = append(c.jobs, &job{site: s, layout: layout, reason: reason, bits: c.bitsFor(s)})
 	}
+	c.typical = typicalSize(c.jobs)
 	return nil
+}
+
+// typicalSize returns the mean size of the weights that are to be quantized, at least 1.
+func typicalSize(jobs []*job) int {
+	count, elements := 0, 0
+	for _, j := range jobs {
+		if j.reason == "" {
+			count++
+			elements += j.layout.Len()
+		}
+	}
+	return max(1, elements/max(1, count))
 }
 
 // NothingError says that a model has no tensor to quantize.

@@ -136,7 +136,7 @@ const indexOverhead = 18
 
 // quantize codes the values of a job that is planned so, or finds the reason that only the values show for keeping
 // them. The plan has checked that the data are as long as the shape says.
-func (j *job) quantize(m Method) error {
+func (j *job) quantize(m Method, typical int) error {
 	if j.reason != "" {
 		return nil
 	}
@@ -144,7 +144,7 @@ func (j *job) quantize(m Method) error {
 	if err := j.Tensor.Float32s(w); err != nil {
 		return err
 	}
-	q, err := m.quantize(w, j.layout, j.bits)
+	q, err := m.quantize(w, j.layout, j.bits, typical)
 	switch {
 	case errors.Is(err, balance.ErrNonFinite):
 		j.reason = Nonfinite

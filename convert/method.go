@@ -116,8 +116,9 @@ func (q *quantized) member() (string, float64) {
 // trialElements bounds how many weights of a tensor the choice between quantizers looks at.
 const trialElements = 1 << 16
 
-// quantize codes w by the quantizer of m that is best at its rate, found on a part of w.
-func (m Method) quantize(w []float32, l balance.Layout, bits int) (*quantized, error) {
+// quantize codes w by the quantizer of m that is best at its rate, found on a part of w. typical is the size of a weight
+// of the model, in elements.
+func (m Method) quantize(w []float32, l balance.Layout, bits, typical int) (*quantized, error) {
 	if m.Literal() {
 		l = balance.PerTensor(len(w))
 	}
@@ -131,7 +132,7 @@ func (m Method) quantize(w []float32, l balance.Layout, bits int) (*quantized, e
 				break // the whole tensor will say the same, with its own index
 			}
 			// a thousandth of a dB decides nothing, and is more than machines' logarithms differ by
-			if score := rateDistortion(part, q, l, len(w)); score > bestScore+1e-3 {
+			if score := rateDistortion(part, q, l, len(w), typical); score > bestScore+1e-3 {
 				best, bestScore = i, score
 			}
 		}
@@ -150,16 +151,19 @@ func (m Method) quantize(w []float32, l balance.Layout, bits int) (*quantized, e
 // decibelsPerBit is what one more bit per weight is worth at high rate: 20 log10(2).
 const decibelsPerBit = 6.0206
 
-// rateDistortion scores a quantizer that gave q on an excerpt: SQNR in dB less the worth of the bits that it takes
-// per weight of the whole tensor of layout l and n elements: codes, a byte per scale, zero points, levels in float16.
-func rateDistortion(part []float32, q *balance.Quantized, l balance.Layout, n int) float64 {
+// rateDistortion scores a quantizer that gave q on an excerpt: SQNR in dB less the worth of the bytes that the whole
+// tensor of layout l and n elements takes: codes, a byte per scale, zero points, levels in float16.
+//
+// A byte is worth what it buys in a weight of typical size, not in this one: where every layer's relative noise hurts
+// the output alike, equal slope makes small tensors precise, because precision is cheap there (recipe.md A1.2).
+func rateDistortion(part []float32, q *balance.Quantized, l balance.Layout, n, typical int) float64 {
 	got := make([]float32, len(part))
 	q.Dequantize(got)
 	bits := n*q.Bits + 8*l.Groups() + 16*len(q.Levels)
 	if q.Zeros != nil {
 		bits += q.Bits * l.Groups()
 	}
-	return balance.SQNR(part, got) - decibelsPerBit*float64(bits)/float64(n)
+	return balance.SQNR(part, got) - decibelsPerBit*float64(bits)/float64(typical)
 }
 
 // packed returns q as the container takes it.
