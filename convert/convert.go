@@ -112,7 +112,7 @@ func (c *converter) withData() error {
 // quantize codes site i and lets go of the pages of the file that its values stand on.
 func (c *converter) quantize(i int) error {
 	j := c.jobs[i]
-	err := j.quantize(c.method(), c.typical)
+	err := j.quantize(c.method(), c.typical, c.Samples == nil) // with data, bias correction does better
 	c.src.Release(j.Tensor.Raw)
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"bq/balance"
 	"bq/onnxio"
@@ -136,7 +137,7 @@ const indexOverhead = 18
 
 // quantize codes the values of a job that is planned so, or finds the reason that only the values show for keeping
 // them. The plan has checked that the data are as long as the shape says.
-func (j *job) quantize(m Method, typical int) error {
+func (j *job) quantize(m Method, typical int, balanced bool) error {
 	if j.reason != "" {
 		return nil
 	}
@@ -144,7 +145,7 @@ func (j *job) quantize(m Method, typical int) error {
 	if err := j.Tensor.Float32s(w); err != nil {
 		return err
 	}
-	q, err := m.quantize(w, j.layout, j.bits, typical)
+	q, err := m.quantize(w, j.layout, j.bits, typical, balanced && j.sumsInputs())
 	switch {
 	case errors.Is(err, balance.ErrNonFinite):
 		j.reason = Nonfinite
@@ -163,6 +164,12 @@ func (j *job) quantize(m Method, typical int) error {
 	q.sqnr = q.measure(w, j.Tensor.Type)
 	j.q = q
 	return nil
+}
+
+// sumsInputs reports whether a channel of the weight is a sum over inputs that a rectifier may have made positive: a
+// linear layer, with one channel for each output. Inputs of recurrent layers have both signs, rows of tables none.
+func (j *job) sumsInputs() bool {
+	return j.layout.Channels > 1 && slices.Contains([]string{"Conv", "ConvTranspose", "Gemm", "MatMul"}, j.op())
 }
 
 // measure returns the SQNR in dB of the decoded values, rounded to element type t, against w.

@@ -117,8 +117,8 @@ func (q *quantized) member() (string, float64) {
 const trialElements = 1 << 16
 
 // quantize codes w by the quantizer of m that is best at its rate, found on a part of w. typical is the size of a weight
-// of the model, in elements.
-func (m Method) quantize(w []float32, l balance.Layout, bits, typical int) (*quantized, error) {
+// of the model, in elements; balanced asks for rounding errors that add up to zero in each channel.
+func (m Method) quantize(w []float32, l balance.Layout, bits, typical int, balanced bool) (*quantized, error) {
 	if m.Literal() {
 		l = balance.PerTensor(len(w))
 	}
@@ -144,6 +144,9 @@ func (m Method) quantize(w []float32, l balance.Layout, bits, typical int) (*qua
 	}
 	if m := specs[0].Method; m == balance.Lloyd || m == balance.Affine {
 		q.Unbias(w)
+		if balanced {
+			q.ZeroSum(w)
+		}
 	}
 	return &quantized{Quantized: q, spec: specs[0]}, nil
 }
