@@ -62,7 +62,7 @@ func (q *Quantized) cheapMoves(w, got []float32, sums []float64) [][]move {
 				if most[c] == 0 {
 					most[c] = min(maxMoves, 4+int(min(maxMoves, 2*math.Abs(sums[c]/step))))
 				}
-				v := move{e - 1, to, step, step*step - 2*step*err}
+				v := move{e - 1, to, step, float64(step*step) - float64(2*step*err)} // no fused multiply-add: it decides codes
 				if list := best[c]; len(list) < most[c] || v.cost < list[len(list)-1].cost {
 					best[c] = cheapest(list, v, most[c])
 				}
@@ -113,9 +113,9 @@ func (q *Quantized) neighbour(e, group int, up bool) (code uint8, step float64, 
 	if q.Stretch != 0 {
 		scale *= q.Stretch
 	}
-	step = float64(to-from) * float64(scale)
+	step = float64(float64(to-from) * float64(scale)) // rounded before it is added
 	if q.Levels != nil {
-		step = (float64(q.Levels[to]) - float64(q.Levels[from])) * float64(scale)
+		step = float64((float64(q.Levels[to]) - float64(q.Levels[from])) * float64(scale))
 	}
 	return uint8(to), step, step != 0
 }
