@@ -165,6 +165,7 @@ type LimitError struct {
 	Outputs []compare.Output
 }
 
+// Error says which limit applies to nothing.
 func (e *LimitError) Error() string { return e.Text }
 
 func noOutput(name string, l Limit, outputs []compare.Output, what string) error {

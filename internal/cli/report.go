@@ -64,7 +64,11 @@ func (s *session) reportConvert(in *input, out *written, r *convert.Result, o *c
 	}
 	data := "DATA"
 	if o.Samples != nil {
-		s.printf("  corrected %s on %s\n", plural(r.Corrected, "bias vector"), plural(r.Calibration, sampleNoun(o.Samples.Info().Kind)))
+		left := ""
+		if r.Uncorrected > 0 {
+			left = fmt.Sprintf("; no place for one at %s of quantized weights", plural(r.Uncorrected, "node"))
+		}
+		s.printf("  corrected %s on %s%s\n", plural(r.Corrected, "bias vector"), plural(r.Calibration, sampleNoun(o.Samples.Info().Kind)), left)
 		s.driftLines(r, sampleNoun(o.Samples.Info().Kind))
 		data = out.data
 	}

@@ -8,9 +8,13 @@ type Window struct {
 }
 
 // InSize, KernelSize and OutSize return the number of positions.
-func (w *Window) InSize() int     { return w.In[0] * w.In[1] * w.In[2] }
+func (w *Window) InSize() int { return w.In[0] * w.In[1] * w.In[2] }
+
+// KernelSize is the number of taps of the window.
 func (w *Window) KernelSize() int { return w.Kernel[0] * w.Kernel[1] * w.Kernel[2] }
-func (w *Window) OutSize() int    { return w.Out[0] * w.Out[1] * w.Out[2] }
+
+// OutSize is the number of places the window takes.
+func (w *Window) OutSize() int { return w.Out[0] * w.Out[1] * w.Out[2] }
 
 // span returns the output positions lo..hi-1 of dimension d for which kernel position k reads inside the input.
 func (w *Window) span(d, k int) (lo, hi int) {
