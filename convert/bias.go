@@ -3,7 +3,6 @@ package convert
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"bq/onnxio"
 	"bq/packing"
@@ -12,13 +11,16 @@ import (
 // correction is the mean shift that quantization causes at the output of one linear node, and where it is taken
 // back: bias correction (Nagel et al., "Data-Free Quantization", ICCV 2019, section 4.2).
 type correction struct {
-	index  int       // of the node in the main graph
-	output string    // the node's first output
-	axis   int       // of the channels in the output; negative: from the end
-	bias   *job      // the constant that takes the correction; nil: a bias vector of the node's own
-	base   []float32 // what a vector of its own starts from; nil: zeros
-	factor []float64 // by which the shift is multiplied on its way into the bias; one for all, or one per channel
-	delta  []float64 // float mean less quantized mean, by channel
+	index    int             // of the node in the main graph
+	output   string          // the node's first output
+	axis     int             // of the channels in the output; negative: from the end
+	bias     *job            // the constant that takes the correction; nil: a bias vector of the node's own
+	added    *addedBias      // that vector, once it is reserved
+	base     []float32       // what a vector of its own starts from; nil: zeros
+	channels int             // of the output
+	typ      onnxio.DataType // of the weight
+	factor   []float64       // by which the shift is multiplied on its way into the bias; one for all, or one per channel
+	delta    []float64       // float mean less quantized mean, by channel
 }
 
 // addedBias is a bias vector that bias correction gives a node of its own.
@@ -29,7 +31,7 @@ type addedBias struct {
 	data  []float32
 }
 
-func (a addedBias) tensor() *packing.Tensor {
+func (a *addedBias) tensor() *packing.Tensor {
 	raw := onnxio.NewTensor("", &onnxio.Array{Type: a.typ, Shape: []int{len(a.data)}, Data: a.data}).Raw
 	return &packing.Tensor{Name: a.name, Type: int32(a.typ), Shape: []int64{int64(len(a.data))}, Note: string(Bias), Data: raw}
 }
@@ -41,18 +43,7 @@ const biasInput = 2
 // bias input of Conv, ConvTranspose and Gemm, the B of a BatchNormalization behind a Conv without bias, the vector
 // that is added behind a MatMul. It counts those that have none: LSTM, GRU, RNN, and a MatMul without Add.
 func (c *converter) corrections() []*correction {
-	f := &placer{readers: readersOf(c.src.Model), weights: map[*onnxio.Node]weightUse{}, constants: map[string]*job{}}
-	for _, j := range c.jobs {
-		if j.Graph != c.src.Model.Graph {
-			continue
-		}
-		f.constants[j.Name] = j
-		for _, u := range j.uses {
-			if j.q != nil && dataInput(u) >= 0 {
-				f.weights[u.node] = weightUse{j, u}
-			}
-		}
-	}
+	f := c.placer()
 	var list []*correction
 	for i, n := range c.src.Model.Graph.Nodes {
 		if _, ok := f.weights[n]; !ok || len(n.Outputs) == 0 {
@@ -63,7 +54,7 @@ func (c *converter) corrections() []*correction {
 			c.result.Uncorrected++
 			continue
 		}
-		k.index, k.output = i, n.Outputs[0]
+		k.index, k.output, k.channels, k.typ = i, n.Outputs[0], f.channels(n), f.weights[n].Tensor.Type
 		list = append(list, k)
 	}
 	return list
@@ -80,6 +71,22 @@ type placer struct {
 	readers   map[string][]*onnxio.Node
 	weights   map[*onnxio.Node]weightUse
 	constants map[string]*job
+}
+
+func (c *converter) placer() *placer {
+	f := &placer{readers: readersOf(c.src.Model), weights: map[*onnxio.Node]weightUse{}, constants: map[string]*job{}}
+	for _, j := range c.jobs {
+		if j.Graph != c.src.Model.Graph {
+			continue
+		}
+		f.constants[j.Name] = j
+		for _, u := range j.uses {
+			if j.reason == "" && dataInput(u) >= 0 {
+				f.weights[u.node] = weightUse{j, u}
+			}
+		}
+	}
+	return f
 }
 
 // readersOf maps each value of the main graph to the nodes that read it; nil stands for a graph output or a reader
@@ -186,7 +193,7 @@ func (f *placer) channels(n *onnxio.Node) int {
 // axis that one node reads.
 func (f *placer) ownVector(name string, n int) *job {
 	j := f.constants[name]
-	if j == nil || j.q != nil || j.listForm() || len(j.uses) != 1 || len(j.uses[0].moves) > 0 || j.output || j.overridable {
+	if j == nil || j.reason == "" || j.listForm() || len(j.uses) != 1 || len(j.uses[0].moves) > 0 || j.output || j.overridable {
 		return nil
 	}
 	shape := dims(j.Tensor.Dims)
@@ -224,7 +231,7 @@ func (f *placer) foldIntoNorm(n *onnxio.Node, channels int) *correction {
 // vector returns the values of the main graph's constant of that name, nil where there is none, or a quantized one.
 func (f *placer) vector(name string) []float32 {
 	j := f.constants[name]
-	if j == nil || j.q != nil || j.overridable {
+	if j == nil || j.reason == "" || j.overridable {
 		return nil
 	}
 	w := make([]float32, product(dims(j.Tensor.Dims)))
@@ -236,7 +243,6 @@ func (f *placer) vector(name string) []float32 {
 
 // store puts the fitted corrections into the biases they go to.
 func (c *converter) store(list []*correction) error {
-	names := valueNames(c.src.Model)
 	for _, k := range list {
 		if k.delta == nil {
 			continue
@@ -248,14 +254,14 @@ func (c *converter) store(list []*correction) error {
 				shift[i] *= k.factor[i%len(k.factor)]
 			}
 		}
+		c.result.Corrected++
 		if k.bias == nil {
-			c.addBias(k, shift, names)
+			k.added.shift(shift)
 			continue
 		}
 		if err := k.bias.shift(shift); err != nil {
 			return err
 		}
-		c.result.Corrected++
 	}
 	return nil
 }
@@ -277,24 +283,28 @@ func (j *job) shift(by []float64) error {
 	return nil
 }
 
-// addBias makes a bias vector of the node's own. Bias and weight have one element type (Operators.md, Conv, Gemm).
-func (c *converter) addBias(k *correction, shift []float64, names map[string]bool) {
-	n := c.src.Model.Graph.Nodes[k.index]
-	typ := onnxio.Float
-	for _, j := range c.jobs {
-		if j.q != nil && slices.ContainsFunc(j.uses, func(u use) bool { return u.node == n && u.input == 1 }) {
-			typ = j.Tensor.Type
+// reserve makes bias vectors for the nodes of list that have none to correct. Bias and weight have one element type
+// (Operators.md, Conv, Gemm).
+func (c *converter) reserve(list []*correction) {
+	names := valueNames(c.src.Model)
+	for _, k := range list {
+		if k.bias != nil {
+			continue
 		}
-	}
-	a := addedBias{index: k.index, name: fresh(names, k.output+"/bias"), typ: typ}
-	for i, d := range shift {
-		if k.base != nil {
-			d += float64(k.base[i])
+		data := k.base
+		if data == nil {
+			data = make([]float32, k.channels)
 		}
-		a.data = append(a.data, onnxio.Round(typ, float32(d)))
+		k.added = &addedBias{index: k.index, name: fresh(names, k.output+"/bias"), typ: k.typ, data: data}
+		c.added = append(c.added, k.added)
 	}
-	c.added = append(c.added, a)
-	c.result.Corrected++
+}
+
+// shift adds a vector to the values.
+func (a *addedBias) shift(by []float64) {
+	for i, d := range by {
+		a.data[i] = onnxio.Round(a.typ, float32(float64(a.data[i])+d))
+	}
 }
 
 // addBiases gives the nodes of a fresh copy of the source model the bias vectors that bias correction made for them.

@@ -115,3 +115,17 @@ func find(t *testing.T, list []Coverage, name string) Coverage {
 	t.Fatalf("no tensor %q in the coverage list", name)
 	return Coverage{}
 }
+
+// entry reads the entry of that name.
+func entry(t *testing.T, p *packing.File, name string) *packing.Tensor {
+	t.Helper()
+	i, ok := p.Lookup(name)
+	if !ok {
+		t.Fatalf("no entry %s", name)
+	}
+	v, err := p.Tensor(i)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}

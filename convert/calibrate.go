@@ -3,6 +3,7 @@ package convert
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"bq/balance"
 	"bq/internal/compare"
@@ -65,6 +66,8 @@ func (c *converter) calibrate() error {
 	if err := c.fit(feeds, list, means); err != nil {
 		return err
 	}
+	list = slices.DeleteFunc(list, func(k *correction) bool { return k.delta == nil })
+	c.reserve(list)
 	if err := c.store(list); err != nil {
 		return err
 	}

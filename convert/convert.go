@@ -39,11 +39,12 @@ type Result struct {
 // job is one site on its way into the container.
 type job struct {
 	*site
-	layout balance.Layout
-	reason Reason
-	bits   int
-	q      *quantized
-	data   []byte // kept: the raw values, where bias correction changed them
+	layout    balance.Layout
+	reason    Reason
+	bits      int
+	forecasts []*forecast
+	q         *quantized
+	data      []byte // kept: the raw values, where bias correction changed them
 }
 
 // Convert reads the model of src and writes a container to w. The model is not changed. Errors name the tensor or
@@ -65,8 +66,15 @@ func Convert(ctx context.Context, src *onnxio.File, w io.Writer, o Options) (*Re
 	return &c.result, nil
 }
 
-// stream quantizes and writes one site after the other, so that few are in memory at a time.
+// stream quantizes and writes one site after the other, so that few are in memory at a time; biases that take a
+// correction come last, when all weights are known.
 func (c *converter) stream() error {
+	list := c.forecasts()
+	c.reserve(list)
+	late := map[*job]bool{}
+	for _, k := range list {
+		late[k.bias] = true
+	}
 	w, err := c.begin()
 	if err != nil {
 		return err
@@ -75,10 +83,23 @@ func (c *converter) stream() error {
 		return c.jobs[i], c.quantize(i)
 	}, func(i int, j *job) error {
 		c.progress("quantizing", i+1, len(c.jobs))
-		return c.put(w, j)
+		if late[j] {
+			return nil
+		}
+		return c.put(w, i)
 	})
 	if err != nil {
 		return err
+	}
+	if err := c.store(list); err != nil {
+		return err
+	}
+	for i, j := range c.jobs {
+		if late[j] {
+			if err := c.put(w, i); err != nil {
+				return err
+			}
+		}
 	}
 	return c.end(w)
 }
@@ -100,8 +121,8 @@ func (c *converter) withData() error {
 	if err != nil {
 		return err
 	}
-	for i, j := range c.jobs {
-		if err := errors.Join(c.ctx.Err(), c.put(w, j)); err != nil {
+	for i := range c.jobs {
+		if err := errors.Join(c.ctx.Err(), c.put(w, i)); err != nil {
 			return err
 		}
 		c.progress("writing", i+1, len(c.jobs))
@@ -124,9 +145,9 @@ type converter struct {
 	src     *onnxio.File
 	out     *countingWriter
 	jobs    []*job
-	typical int         // elements of a weight, on average
-	added   []addedBias // by bias correction
-	fitted  []int       // the samples that calibrate
+	typical int          // elements of a weight, on average
+	added   []*addedBias // by bias correction
+	fitted  []int        // the samples that calibrate
 	result  Result
 }
 
@@ -153,6 +174,7 @@ func (c *converter) plan() error {
 		c.jobs = append(c.jobs, &job{site: s, layout: layout, reason: reason, bits: c.bitsFor(s)})
 	}
 	c.typical = typicalSize(c.jobs)
+	c.result.Tensors = make([]Coverage, len(c.jobs))
 	return nil
 }
 
@@ -258,8 +280,9 @@ func (c *converter) begin() (*packing.Writer, error) {
 	return w, w.Graph(graph)
 }
 
-// put writes a site's entry, lists what became of it, and lets go of its codes.
-func (c *converter) put(w *packing.Writer, j *job) error {
+// put writes the entry of site i, lists what became of it, and lets go of its codes.
+func (c *converter) put(w *packing.Writer, i int) error {
+	j := c.jobs[i]
 	t, err := j.tensor()
 	if err != nil {
 		return err
@@ -269,8 +292,7 @@ func (c *converter) put(w *packing.Writer, j *job) error {
 			return err
 		}
 	}
-	v, err := j.coverage()
-	c.result.Tensors = append(c.result.Tensors, v)
+	c.result.Tensors[i], err = j.coverage()
 	j.q.release()
 	return err
 }

@@ -145,7 +145,7 @@ func (j *job) quantize(m Method, typical int, balanced bool) error {
 	if err := j.Tensor.Float32s(w); err != nil {
 		return err
 	}
-	q, err := m.quantize(w, j.layout, j.bits, typical, balanced && j.sumsInputs())
+	q, err := m.quantize(w, j.importance(), j.layout, j.bits, typical, balanced && j.sumsInputs())
 	switch {
 	case errors.Is(err, balance.ErrNonFinite):
 		j.reason = Nonfinite
@@ -161,7 +161,11 @@ func (j *job) quantize(m Method, typical int, balanced bool) error {
 		j.reason = Gain
 		return nil
 	}
-	q.sqnr = q.measure(w, j.Tensor.Type)
+	got := q.decoded(j.Tensor.Type)
+	for _, f := range j.forecasts {
+		f.measure(w, got)
+	}
+	q.sqnr = balance.SQNR(w, got)
 	j.q = q
 	return nil
 }
@@ -172,12 +176,12 @@ func (j *job) sumsInputs() bool {
 	return j.layout.Channels > 1 && slices.Contains([]string{"Conv", "ConvTranspose", "Gemm", "MatMul"}, j.op())
 }
 
-// measure returns the SQNR in dB of the decoded values, rounded to element type t, against w.
-func (q *quantized) measure(w []float32, t onnxio.DataType) float64 {
-	got := make([]float32, len(w))
-	q.Dequantize(got)
-	roundTo(t, got)
-	return balance.SQNR(w, got)
+// decoded returns the decoded values, rounded to element type t.
+func (q *quantized) decoded(t onnxio.DataType) []float32 {
+	w := make([]float32, q.Layout.Len())
+	q.Dequantize(w)
+	roundTo(t, w)
+	return w
 }
 
 // decodesFinite reports whether every value that a code can stand for is within the range of the element type t.

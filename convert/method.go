@@ -116,9 +116,10 @@ func (q *quantized) member() (string, float64) {
 // trialElements bounds how many weights of a tensor the choice between quantizers looks at.
 const trialElements = 1 << 16
 
-// quantize codes w by the quantizer of m that is best at its rate, found on a part of w. typical is the size of a weight
-// of the model, in elements; balanced asks for rounding errors that add up to zero in each channel.
-func (m Method) quantize(w []float32, l balance.Layout, bits, typical int, balanced bool) (*quantized, error) {
+// quantize codes w by the quantizer of m that is best at its rate, found on a part of w. importance weighs the squared
+// error of each element, nil for all alike. typical is the size of a weight of the model, in elements; balanced asks for
+// rounding errors that add up to zero in each channel.
+func (m Method) quantize(w, importance []float32, l balance.Layout, bits, typical int, balanced bool) (*quantized, error) {
 	if m.Literal() {
 		l = balance.PerTensor(len(w))
 	}
@@ -138,7 +139,7 @@ func (m Method) quantize(w []float32, l balance.Layout, bits, typical int, balan
 		}
 		specs = specs[best : best+1]
 	}
-	q, err := balance.Quantize(w, nil, l, specs[0])
+	q, err := balance.Quantize(w, importance, l, specs[0])
 	if err != nil {
 		return nil, err
 	}

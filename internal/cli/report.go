@@ -63,6 +63,9 @@ func (s *session) reportConvert(in *input, out *written, r *convert.Result, o *c
 		s.printf("  %s of %d bits\n", plural(len(r.Activations), "activation"), o.ActBits)
 	}
 	data := "DATA"
+	if o.Samples == nil && r.Corrected > 0 {
+		s.printf("  corrected %s by what BatchNormalization says of the data\n", plural(r.Corrected, "bias vector"))
+	}
 	if o.Samples != nil {
 		left := ""
 		if r.Uncorrected > 0 {
