@@ -59,7 +59,7 @@ type dataUse struct {
 }
 
 // dataUses lists, in graph order, where activations of the main graph meet the weights that quantized accepts.
-// Activations inside subgraphs stay float.
+// Activations inside subgraphs and local functions, and those of type double, stay as they are.
 func dataUses(m *onnxio.Model, list []*site, quantized func(*site) bool) []dataUse {
 	of := map[*onnxio.Node]dataUse{}
 	for _, s := range list {
@@ -67,8 +67,8 @@ func dataUses(m *onnxio.Model, list []*site, quantized func(*site) bool) []dataU
 			continue
 		}
 		for _, u := range s.uses {
-			if i := dataInput(u); i >= 0 && u.node.Input(i) != "" {
-				of[u.node] = dataUse{u.node, i, s.Tensor.Type}
+			if i := dataInput(u); i >= 0 && u.node.Input(i) != "" && u.typ(s.Tensor.Type) != onnxio.Double {
+				of[u.node] = dataUse{u.node, i, u.typ(s.Tensor.Type)}
 			}
 		}
 	}

@@ -54,7 +54,7 @@ func (c *converter) corrections() []*correction {
 			c.result.Uncorrected++
 			continue
 		}
-		k.index, k.output, k.channels, k.typ = i, n.Outputs[0], f.channels(n), f.weights[n].Tensor.Type
+		k.index, k.output, k.channels, k.typ = i, n.Outputs[0], f.channels(n), f.weights[n].use.typ(f.weights[n].Tensor.Type)
 		list = append(list, k)
 	}
 	return list

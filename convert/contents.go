@@ -3,6 +3,7 @@ package convert
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"bq/balance"
 	"bq/onnxio"
@@ -42,7 +43,7 @@ func ReadContents(f *packing.File) (*Contents, error) {
 		}
 		c.Tensors = append(c.Tensors, v)
 	}
-	c.Tensors = append(c.Tensors, others(m)...)
+	c.Tensors = append(append(c.Tensors, others(m)...), coded(m)...)
 	return c, nil
 }
 
@@ -86,7 +87,7 @@ func (s *site) describe() (Coverage, error) {
 		return Coverage{}, err
 	}
 	n := product(shape)
-	return Coverage{Name: s.name, Op: s.op(), Shape: shape, Elements: n, SQNR: math.NaN(),
+	return Coverage{Name: s.name, Op: s.op(), Via: s.via(), Shape: shape, Elements: n, SQNR: math.NaN(),
 		Bytes: int64(n) * int64(s.Tensor.Type.Bits()) / 8}, nil
 }
 
@@ -106,7 +107,38 @@ func ListTensors(m *onnxio.Model) ([]Coverage, error) {
 			return nil, err
 		}
 	}
-	return append(tensors, others(m)...), nil
+	return append(append(tensors, others(m)...), coded(m)...), nil
+}
+
+// codeReaders are operators whose constant integer inputs are quantized weights: what they are in the ONNX and
+// com.microsoft operator lists, by name and weight input.
+var codeReaders = map[string]int{
+	"ConvInteger": 1, "DequantizeLinear": 0, "DynamicQuantizeLSTM": 1, "DynamicQuantizeMatMul": 1,
+	"GatherBlockQuantized": 0, "MatMulInteger": 1, "MatMulIntegerToFloat": 1, "MatMulNBits": 1, "QAttention": 1,
+	"QGemm": 3, "QLinearConv": 3, "QLinearMatMul": 3,
+}
+
+// coded lists the constants of up to 8-bit integers that the model reads as quantized weights: they are left alone.
+func coded(m *onnxio.Model) []Coverage {
+	w := newWiring(m)
+	var list []Coverage
+	for _, k := range m.Constants() {
+		if b := k.Tensor.Type.Bits(); b <= 0 || b > 8 || k.Tensor.Type.IsFloat() {
+			continue
+		}
+		s := &site{name: k.Name, Constant: k, uses: w.uses[value{w.graphOf(k), k.Name}]}
+		if k.Path != "" {
+			s.name = k.Path + " / " + k.Name
+		}
+		if !slices.ContainsFunc(s.uses, func(u use) bool { i, ok := codeReaders[u.node.OpType]; return ok && i == u.input }) {
+			continue
+		}
+		if v, err := s.describe(); err == nil {
+			v.Reason, v.Bytes = Coded, (int64(v.Elements)*int64(k.Tensor.Type.Bits())+7)/8
+			list = append(list, v)
+		}
+	}
+	return list
 }
 
 // others lists the float tensors that no node reads by name: they stay in the graph, and so are never quantized.

@@ -215,7 +215,7 @@ func (e *NothingError) Error() string {
 }
 
 // reasons lists the reasons in the order of summaries.
-var reasons = []Reason{Asked, Bias, Norm, Small, Op, Type, Nonfinite, Gain}
+var reasons = []Reason{Asked, Bias, Norm, Small, Op, Nonfinite, Gain}
 
 // checkCoverage refuses a model without anything to quantize, and under Strict a tensor that nobody asked to keep.
 func (c *converter) checkCoverage() error {
@@ -226,41 +226,14 @@ func (c *converter) checkCoverage() error {
 			continue
 		}
 		kept[j.reason]++
-		if c.Strict && (j.reason == Op || j.reason == Type || j.reason == Nonfinite || j.reason == Gain) {
+		if c.Strict && (j.reason == Op || j.reason == Nonfinite || j.reason == Gain) {
 			return fmt.Errorf("quantizing %s: kept (%s) under --strict", onnxio.Quote(j.name), j.reason)
 		}
 	}
 	if count == 0 {
-		return &NothingError{Already: quantizedAlready(c.src.Model), Kept: kept}
+		return &NothingError{Already: len(coded(c.src.Model)), Kept: kept}
 	}
 	return nil
-}
-
-// codeReaders are operators whose constant integer inputs are quantized weights: what they are in the ONNX and
-// com.microsoft operator lists, by name and weight input.
-var codeReaders = map[string]int{
-	"ConvInteger": 1, "DequantizeLinear": 0, "DynamicQuantizeLSTM": 1, "DynamicQuantizeMatMul": 1,
-	"GatherBlockQuantized": 0, "MatMulInteger": 1, "MatMulIntegerToFloat": 1, "MatMulNBits": 1, "QAttention": 1,
-	"QGemm": 3, "QLinearConv": 3, "QLinearMatMul": 3,
-}
-
-// quantizedAlready counts the constant integer tensors that the model reads as quantized weights.
-func quantizedAlready(m *onnxio.Model) int {
-	codes := map[string]bool{}
-	for _, k := range m.Constants() {
-		if b := k.Tensor.Type.Bits(); b > 0 && b <= 8 && !k.Tensor.Type.IsFloat() {
-			codes[k.Name] = true
-		}
-	}
-	count := 0
-	m.EachGraph(func(g *onnxio.Graph, _ string) {
-		for _, n := range g.Nodes {
-			if i, ok := codeReaders[n.OpType]; ok && codes[n.Input(i)] {
-				count++
-			}
-		}
-	})
-	return count
 }
 
 // ErrLarger says that the container would be larger than the model.
@@ -302,7 +275,7 @@ func (c *converter) end(w *packing.Writer) error {
 	if err := c.checkCoverage(); err != nil {
 		return err
 	}
-	c.result.Tensors = append(c.result.Tensors, others(c.src.Model)...)
+	c.result.Tensors = append(append(c.result.Tensors, others(c.src.Model)...), coded(c.src.Model)...)
 	for _, a := range c.added {
 		if err := w.Tensor(a.tensor()); err != nil {
 			return err
@@ -341,7 +314,7 @@ func (c *countingWriter) Write(b []byte) (int, error) {
 
 // tensor returns the site's entry in the container, nil for a list attribute, which stays in the graph.
 func (j *job) tensor() (*packing.Tensor, error) {
-	if j.listForm() || j.Graph == nil {
+	if j.listForm() {
 		return nil, nil
 	}
 	t := &packing.Tensor{Name: j.name, Type: int32(j.Tensor.Type), Shape: append([]int64{}, j.Tensor.Dims...)}
@@ -374,7 +347,7 @@ func (c *converter) graphBytes() ([]byte, error) {
 		return nil, err
 	}
 	for _, s := range list {
-		if !s.listForm() && s.Graph != nil {
+		if !s.listForm() {
 			s.Tensor.ClearData()
 		}
 	}

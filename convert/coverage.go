@@ -20,9 +20,9 @@ const (
 	Bias      Reason = "bias"      // it is added, once per output
 	Norm      Reason = "norm"      // scale, offset or statistics of a normalization
 	Op        Reason = "op"        // no weight rule for the way it is used
-	Type      Reason = "type"      // an element type that is not quantized (float64)
 	Nonfinite Reason = "nonfinite" // it holds a NaN or an infinity
 	Gain      Reason = "gain"      // its quantized form would not be smaller
+	Coded     Reason = "coded"     // it holds integer codes that the model dequantizes, or computes with, already
 )
 
 // MinElements is the default of Options.MinElements: below it, scales, tables and the index entry eat the gain.
@@ -31,7 +31,8 @@ const MinElements = 256
 // Coverage is what became of one float tensor of the model.
 type Coverage struct {
 	Name     string
-	Op       string // the operator that reads it first, "" where nothing does
+	Op       string // the operator that computes with it first, "" where nothing does
+	Via      string // what it passes on the way there: "Cast, Transpose"
 	Shape    []int
 	Elements int
 	Reason   Reason // "" where the tensor is quantized
@@ -73,11 +74,8 @@ func (s *site) classify(o *Options) (balance.Layout, Reason, error) {
 		return balance.Layout{}, Small, nil
 	}
 	layout, ok := s.weightLayout(shape)
-	if !ok || s.Graph == nil || s.listForm() {
+	if !ok || s.listForm() {
 		return balance.Layout{}, Op, nil
-	}
-	if s.Tensor.Type == onnxio.Double {
-		return balance.Layout{}, Type, nil
 	}
 	return o.Group.apply(layout), "", nil
 }
@@ -213,9 +211,9 @@ func (q *quantized) decodesFinite(t onnxio.DataType) bool {
 // maxFloat16 is the largest finite float16 (IEEE 754 binary16).
 const maxFloat16 = 65504
 
-// roundTo rounds values to what the 16-bit element type t can hold, in place; float32 stays.
+// roundTo rounds values to what the element type t can hold, in place; all but the 16-bit types hold a float32.
 func roundTo(t onnxio.DataType, values []float32) {
-	if t == onnxio.Float {
+	if t == onnxio.Float || t == onnxio.Double {
 		return
 	}
 	for i, v := range values {

@@ -2,23 +2,30 @@ package convert
 
 import (
 	"slices"
+	"strings"
 
 	"bq/balance"
 	"bq/onnxio"
 )
 
-// Weights often reach their operator behind a Reshape or a Transpose. A use is followed through nodes that only move
-// a constant's elements to the nodes that compute with them; a layout found there is led back to the stored order.
+// Weights often reach their operator behind a Reshape or a Transpose, or as an argument of a local function. A use is
+// followed through nodes that only move a constant's elements, or change their float type, to the nodes that compute
+// with them; a layout found there is led back to the stored order.
 
 // move is one node that a constant passes on its way to a use, with the shapes it has before and after.
 type move struct {
 	node          *onnxio.Node
 	before, after []int
-	perm          []int // of Transpose; nil where the elements keep their row-major order
+	perm          []int           // of Transpose; nil where the elements keep their row-major order
+	to            onnxio.DataType // of Cast; 0 where the elements keep their type
 }
 
-// maxMoves bounds how many nodes a constant is followed through.
-const maxMoves = 16
+// maxMoves bounds how many nodes a constant is followed through, maxUses how many uses are found: functions that call
+// each other twice make them many.
+const (
+	maxMoves = 16
+	maxUses  = 1 << 12
+)
 
 // follow replaces each use of s by a node that moves elements with the uses of that node's output.
 func (w *wiring) follow(s *site) {
@@ -29,6 +36,9 @@ func (w *wiring) follow(s *site) {
 	var uses []use
 	for _, u := range s.uses {
 		uses = append(uses, w.beyond(u, shape)...)
+		if len(uses) > maxUses {
+			return
+		}
 	}
 	s.uses = uses
 }
@@ -39,7 +49,7 @@ func (w *wiring) beyond(u use, shape []int) []use {
 	if !ok || len(u.moves) == maxMoves {
 		return []use{u}
 	}
-	out := value{w.home[u.node], u.node.Outputs[0]}
+	out := w.moved(u)
 	next := w.uses[out]
 	if len(next) == 0 || w.output[out] {
 		return []use{u}
@@ -48,21 +58,43 @@ func (w *wiring) beyond(u use, shape []int) []use {
 	for _, v := range next {
 		v.moves = append(slices.Clone(u.moves), mv)
 		list = append(list, w.beyond(v, mv.after)...)
+		if len(list) > maxUses {
+			break
+		}
 	}
 	return list
+}
+
+// moved returns the value that u's node, a mover, makes of what it reads at u.
+func (w *wiring) moved(u use) value {
+	if g := w.called(u.node); g != nil {
+		return value{g, g.Inputs[u.input].Name}
+	}
+	return value{w.home[u.node], u.node.Outputs[0]}
 }
 
 // step returns the move that u's node makes; false where the node does more than move, or the shape can't be told.
 func (w *wiring) step(u use, shape []int) (move, bool) {
 	n := u.node
 	mv := move{node: n, before: shape}
-	if u.input != 0 || len(n.Outputs) == 0 {
+	if g := w.called(n); g != nil {
+		mv.after = shape
+		return mv, u.input < len(g.Inputs)
+	}
+	if u.input != 0 || len(n.Outputs) == 0 || hasReference(n) {
 		return mv, false
 	}
 	ok := true
 	switch opOf(n) {
 	case "Identity":
 		mv.after = shape
+	case "Cast":
+		mv.after, mv.to = shape, onnxio.DataType(n.IntAttr("to", 0))
+		ok = mv.to.IsFloat()
+	case "Squeeze":
+		mv.after, ok = squeezed(shape, w.axes(n))
+	case "Unsqueeze":
+		mv.after, ok = unsqueezed(shape, w.axes(n))
 	case "Reshape":
 		mv.after, ok = reshaped(shape, w.list(n, 1), n.IntAttr("allowzero", 0) != 0)
 	case "Flatten":
@@ -108,6 +140,62 @@ func reshaped(shape []int, want []int64, allowZero bool) ([]int, bool) {
 	return after, ok && len(want) > 0 && product(after) == product(shape)
 }
 
+// axes returns the axes of Squeeze or Unsqueeze: an attribute before operator set 13, an input since.
+func (w *wiring) axes(n *onnxio.Node) []int64 {
+	if n.Input(1) != "" {
+		return w.list(n, 1)
+	}
+	return n.IntsAttr("axes")
+}
+
+// squeezed takes dimensions of 1 away: those of axes, or all where none are given.
+func squeezed(shape []int, axes []int64) ([]int, bool) {
+	gone := make([]bool, len(shape))
+	for _, a := range axes {
+		if a < 0 {
+			a += int64(len(shape))
+		}
+		if a < 0 || a >= int64(len(shape)) || shape[a] != 1 {
+			return nil, false
+		}
+		gone[a] = true
+	}
+	after := []int{}
+	for i, d := range shape {
+		if !gone[i] && (d != 1 || len(axes) > 0) {
+			after = append(after, d)
+		}
+	}
+	return after, true
+}
+
+// unsqueezed puts dimensions of 1 where axes say, which count in the result.
+func unsqueezed(shape []int, axes []int64) ([]int, bool) {
+	rank := len(shape) + len(axes)
+	after := make([]int, rank)
+	for _, a := range axes {
+		if a < 0 {
+			a += int64(rank)
+		}
+		if a < 0 || a >= int64(rank) || after[a] != 0 {
+			return nil, false
+		}
+		after[a] = 1
+	}
+	rest := shape
+	for i := range after {
+		if after[i] == 0 {
+			after[i], rest = rest[0], rest[1:]
+		}
+	}
+	return after, len(axes) > 0
+}
+
+// hasReference reports whether an attribute of n, in the body of a local function, is given by each call.
+func hasReference(n *onnxio.Node) bool {
+	return slices.ContainsFunc(n.Attributes, func(a *onnxio.Attribute) bool { return a.RefName != "" })
+}
+
 // permutation checks perm, which is the reversal of all axes where it is not given.
 func permutation(perm []int64, rank int) ([]int, bool) {
 	list := make([]int, rank)
@@ -136,6 +224,25 @@ func (u use) shape(stored []int) []int {
 		return stored
 	}
 	return u.moves[len(u.moves)-1].after
+}
+
+// typ returns the element type in which u's node reads a constant of the given type.
+func (u use) typ(stored onnxio.DataType) onnxio.DataType {
+	for _, mv := range u.moves {
+		if mv.to != 0 {
+			stored = mv.to
+		}
+	}
+	return stored
+}
+
+// via names the operators on the way to u's node, functions included.
+func (u use) via() string {
+	names := make([]string, len(u.moves))
+	for i, mv := range u.moves {
+		names[i] = mv.node.OpType
+	}
+	return strings.Join(names, ", ")
 }
 
 // back leads a layout of the constant as u's node reads it back to the order in which it is stored. Behind a

@@ -76,7 +76,7 @@ func lower(m *onnxio.Model, form Form, get stored, want int) (*Lowered, []dataUs
 	return &l.counts, uses, nil
 }
 
-// valueNames returns the names of all values of all graphs, so that new ones can avoid them.
+// valueNames returns the names of all values of all graphs and functions, so that new ones can avoid them.
 func valueNames(m *onnxio.Model) map[string]bool {
 	names := map[string]bool{}
 	m.EachGraph(func(g *onnxio.Graph, _ string) {
@@ -92,6 +92,16 @@ func valueNames(m *onnxio.Model) map[string]bool {
 			}
 		}
 	})
+	for _, f := range m.Functions {
+		for _, name := range f.Inputs {
+			names[name] = true
+		}
+		for _, n := range f.Nodes {
+			for _, out := range n.Outputs {
+				names[out] = true
+			}
+		}
+	}
 	return names
 }
 
@@ -106,7 +116,7 @@ func fresh(names map[string]bool, base string) string {
 }
 
 func (l *lowering) site(s *site) error {
-	if s.listForm() || s.Graph == nil {
+	if s.listForm() {
 		return nil
 	}
 	t, err := l.stored(s.name)
@@ -163,7 +173,14 @@ func values(t *packing.Tensor) []float32 {
 // floatBytes returns the values of a quantized tensor as raw_data of its element type.
 func floatBytes(t *packing.Tensor) []byte {
 	w := values(t)
-	if onnxio.DataType(t.Type) == onnxio.Float {
+	switch onnxio.DataType(t.Type) {
+	case onnxio.Double:
+		raw := make([]byte, 8*len(w))
+		for i, v := range w {
+			binary.LittleEndian.PutUint64(raw[8*i:], math.Float64bits(float64(v)))
+		}
+		return raw
+	case onnxio.Float:
 		raw := make([]byte, 4*len(w))
 		for i, v := range w {
 			binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(v))
@@ -179,14 +196,17 @@ type graphBuilder struct {
 	model *onnxio.Model
 	graph *onnxio.Graph
 	nodes []*onnxio.Node
+
+	function bool // graph is the body of a local function
 }
 
 // constant adds a constant and returns its name, which starts with base: an initializer, which before IR version 4 must
-// be a graph input too. The inputs of a subgraph are not free: there it is a Constant node.
+// be a graph input too. The inputs of a subgraph are not free, and a function has no initializers: there it is a Constant
+// node.
 func (b *graphBuilder) constant(base string, a *onnxio.Array) string {
 	name := fresh(b.names, base)
 	listed := b.model.IRVersion < firstIRWithoutInputs
-	if listed && b.graph != b.model.Graph {
+	if b.function || listed && b.graph != b.model.Graph {
 		b.nodes = append(b.nodes, &onnxio.Node{OpType: "Constant", Outputs: []string{name}, Attributes: []*onnxio.Attribute{
 			{Name: "value", Type: onnxio.AttrTensor, T: onnxio.NewTensor("", a)},
 		}})
@@ -232,7 +252,7 @@ const firstIRWithoutInputs = 4
 
 // codes replaces the site by nodes that compute its values from codes.
 func (l *lowering) codes(s *site, q *packing.Quant, v view) {
-	b := &graphBuilder{names: l.names, model: l.model, graph: s.Graph}
+	b := &graphBuilder{names: l.names, model: l.model, graph: s.Graph, function: s.function != nil}
 	out := s.Name
 	if s.Tensor.Type != onnxio.Float {
 		out = fresh(l.names, s.Name+"/float")
@@ -240,7 +260,7 @@ func (l *lowering) codes(s *site, q *packing.Quant, v view) {
 	if q.Levels != nil {
 		l.counts.Gather++
 		l.codebook(b, s, q, v, out)
-	} else if axis, ok := v.dequantizeAxis(l.model.Opset(onnxio.DefaultDomain)); ok {
+	} else if axis, ok := v.dequantizeAxis(l.opset(s)); ok {
 		l.counts.Dequantize++
 		l.dequantize(b, s, q, out, axis)
 	} else {
@@ -257,11 +277,26 @@ func (l *lowering) codes(s *site, q *packing.Quant, v view) {
 	l.nodes[s.Graph] = append(l.nodes[s.Graph], b.nodes...)
 }
 
+// opset returns the version of ONNX's own operators where s stands: a local function imports them for itself.
+func (l *lowering) opset(s *site) int64 {
+	if s.function == nil {
+		return l.model.Opset(onnxio.DefaultDomain)
+	}
+	for _, o := range s.function.Opsets {
+		if onnxio.CanonicalDomain(o.Domain) == onnxio.DefaultDomain {
+			return o.Version
+		}
+	}
+	return 0
+}
+
 // rebuild takes the replaced sites out of their graphs and puts the new nodes in front.
 func (l *lowering) rebuild() {
 	gone := map[any]bool{}
 	inputs := map[value]bool{}
+	functions := map[*onnxio.Graph]*onnxio.Function{}
 	for s := range l.replaced {
+		functions[s.Graph] = s.function
 		if s.Node != nil {
 			gone[s.Node] = true
 		} else {
@@ -273,6 +308,9 @@ func (l *lowering) rebuild() {
 		g.Nodes = append(nodes, without(g.Nodes, func(n *onnxio.Node) bool { return gone[n] })...)
 		g.Initializers = without(g.Initializers, func(t *onnxio.Tensor) bool { return gone[t] })
 		g.Inputs = without(g.Inputs, func(v *onnxio.ValueInfo) bool { return inputs[value{g, v.Name}] })
+		if f := functions[g]; f != nil {
+			f.Nodes = g.Nodes
+		}
 	}
 }
 

@@ -72,6 +72,9 @@ func (s *site) weightLayout(shape []int) (balance.Layout, bool) {
 
 // useLayout returns the layout of a constant of the given shape, as u's node reads it.
 func useLayout(u use, shape []int) (balance.Layout, bool) {
+	if hasReference(u.node) {
+		return balance.Layout{}, false
+	}
 	i := slices.IndexFunc(rules, func(r rule) bool { return r.op == opOf(u.node) && r.input == u.input })
 	if i < 0 {
 		return balance.Layout{}, false

@@ -10,11 +10,12 @@ import (
 
 // site is one constant float tensor of a model and everything that reads it.
 type site struct {
-	name string // unique in the model: the value's name, behind the path of its subgraph
-	onnxio.Constant
-	uses        []use
-	output      bool // the value is an output of its graph as well
-	overridable bool // a default that whoever runs the model may replace
+	name            string           // unique in the model: the value's name, behind the path of its subgraph or function
+	onnxio.Constant                  // its Graph is never nil: of a local function, the body
+	function        *onnxio.Function // whose body it stands in
+	uses            []use
+	output          bool // the value is an output of its graph as well
+	overridable     bool // a default that whoever runs the model may replace
 }
 
 // use is one reader of a value: input of a node, behind nodes that only move the elements.
@@ -40,6 +41,14 @@ func (s *site) op() string {
 	return s.uses[0].node.OpType
 }
 
+// via names what the site passes on its way to the node that computes with it first.
+func (s *site) via() string {
+	if len(s.uses) == 0 {
+		return ""
+	}
+	return s.uses[0].via()
+}
+
 // sites lists the constant float tensors of m in file order with the nodes that compute with them.
 func sites(m *onnxio.Model) ([]*site, error) {
 	w := newWiring(m)
@@ -61,12 +70,13 @@ func sites(m *onnxio.Model) ([]*site, error) {
 			return nil, &onnxio.FormatError{Where: "tensor " + onnxio.Quote(s.name), Text: "the name stands twice in one graph"}
 		}
 		names[s.name] = true
-		if c.Graph != nil {
-			v := value{c.Graph, c.Name}
-			s.output = w.output[v]
-			s.uses = w.uses[v]
-			w.follow(s)
+		if s.Graph = w.graphOf(c); c.Graph == nil {
+			s.function = w.functions[s.Graph]
 		}
+		v := value{s.Graph, c.Name}
+		s.output = w.output[v]
+		s.uses = w.uses[v]
+		w.follow(s)
 		s.overridable = m.IRVersion >= firstIRWithoutInputs && c.Graph == m.Graph && c.Node == nil && inputs[c.Name]
 		list = append(list, s)
 	}

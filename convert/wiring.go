@@ -17,20 +17,54 @@ type wiring struct {
 	parent  map[*onnxio.Graph]*onnxio.Graph
 	defined map[value]bool
 	lists   map[value]*onnxio.Tensor // constants of int64: shapes and axes
+	bodies  map[callee]*onnxio.Graph // of local functions, as graphs of their own
+
+	functions map[*onnxio.Graph]*onnxio.Function // whose body a graph is
 }
+
+// callee is what a node names when it calls a local function.
+type callee struct{ domain, op, overload string }
 
 func newWiring(m *onnxio.Model) *wiring {
 	w := &wiring{
 		uses: map[value][]use{}, output: map[value]bool{}, home: map[*onnxio.Node]*onnxio.Graph{},
 		parent: map[*onnxio.Graph]*onnxio.Graph{}, defined: map[value]bool{}, lists: map[value]*onnxio.Tensor{},
+		bodies: map[callee]*onnxio.Graph{}, functions: map[*onnxio.Graph]*onnxio.Function{},
+	}
+	if m.Graph != nil {
+		w.graph(m.Graph, nil)
+	}
+	for _, f := range m.Functions {
+		g := &onnxio.Graph{Nodes: f.Nodes}
+		for _, name := range f.Inputs {
+			g.Inputs = append(g.Inputs, &onnxio.ValueInfo{Name: name})
+		}
+		for _, name := range f.Outputs {
+			g.Outputs = append(g.Outputs, &onnxio.ValueInfo{Name: name})
+		}
+		w.bodies[callee{onnxio.CanonicalDomain(f.Domain), f.Name, f.Overload}] = g
+		w.functions[g] = f
+		w.graph(g, nil)
 	}
 	for _, c := range m.Constants() {
-		if c.Tensor.Type == onnxio.Int64 && c.Graph != nil {
-			w.lists[value{c.Graph, c.Name}] = c.Tensor
+		if c.Tensor.Type == onnxio.Int64 {
+			w.lists[value{w.graphOf(c), c.Name}] = c.Tensor
 		}
 	}
-	w.graph(m.Graph, nil)
 	return w
+}
+
+// graphOf returns the graph, or the body of a function, that a constant stands in.
+func (w *wiring) graphOf(c onnxio.Constant) *onnxio.Graph {
+	if c.Graph == nil {
+		return w.home[c.Node]
+	}
+	return c.Graph
+}
+
+// called returns the body of the local function that n calls, nil where it calls none.
+func (w *wiring) called(n *onnxio.Node) *onnxio.Graph {
+	return w.bodies[callee{onnxio.CanonicalDomain(n.Domain), n.OpType, n.Overload}]
 }
 
 func (w *wiring) graph(g, parent *onnxio.Graph) {

@@ -27,6 +27,7 @@ type sizeRecord struct {
 type tensorRecord struct {
 	Name      string   `json:"name"`
 	Op        string   `json:"op"`
+	Via       string   `json:"via,omitempty"`
 	Shape     []int    `json:"shape"`
 	Elements  int      `json:"elements"`
 	State     string   `json:"state"`
@@ -45,7 +46,7 @@ type tensorRecord struct {
 
 func newTensorRecord(c convert.Coverage) tensorRecord {
 	r := tensorRecord{
-		Name: c.Name, Op: c.Op, Shape: c.Shape, Elements: c.Elements, State: "kept", Reason: string(c.Reason),
+		Name: c.Name, Op: c.Op, Via: c.Via, Shape: c.Shape, Elements: c.Elements, State: "kept", Reason: string(c.Reason),
 		Bytes: c.Bytes, BPW: round(c.BitsPerWeight(), 4),
 	}
 	if !c.Quantized() {
@@ -87,7 +88,9 @@ func newSizeRecord(f *packing.File, bytes, weights int64) sizeRecord {
 func floatWeights(list []convert.Coverage) int64 {
 	n := int64(0)
 	for _, c := range list {
-		n += int64(c.Elements)
+		if c.Reason != convert.Coded {
+			n += int64(c.Elements)
+		}
 	}
 	return n
 }

@@ -152,6 +152,9 @@ func (s *session) tensorTable(list []convert.Coverage) {
 		if op == "" {
 			op = "-"
 		}
+		if c.Via != "" {
+			op += " (via " + c.Via + ")"
+		}
 		if !c.Quantized() {
 			fmt.Fprintf(w, "%s\t%s\t%s\tkept\t%s\t\t\t%s\t\n", name, cell(op), shapeText(c.Shape), c.Reason, thousands(c.Bytes))
 			continue
