@@ -91,35 +91,25 @@ func (t *Tensor) decodeTyped(a *Array) {
 			t.decodeSmall(a)
 			return
 		}
-		for i := range d {
-			d[i] = widenHalf(a.Type, uint16(t.Int32Data[i]))
-		}
+		eachVarint(t.Int32Data, func(i int, v uint64) { d[i] = widenHalf(a.Type, uint16(v)) })
 	case []float64:
 		for i := range d {
 			d[i] = math.Float64frombits(binary.LittleEndian.Uint64(t.DoubleData[8*i:]))
 		}
 	case []int64:
-		copy(d, t.Int64Data)
+		eachVarint(t.Int64Data, func(i int, v uint64) { d[i] = int64(v) })
 	case []uint64:
-		copy(d, t.Uint64Data)
+		eachVarint(t.Uint64Data, func(i int, v uint64) { d[i] = v })
 	case []uint32:
-		for i := range d {
-			d[i] = uint32(t.Uint64Data[i])
-		}
+		eachVarint(t.Uint64Data, func(i int, v uint64) { d[i] = uint32(v) })
 	case []int32:
-		copy(d, t.Int32Data)
+		eachVarint(t.Int32Data, func(i int, v uint64) { d[i] = int32(v) })
 	case []int16:
-		for i := range d {
-			d[i] = int16(t.Int32Data[i])
-		}
+		eachVarint(t.Int32Data, func(i int, v uint64) { d[i] = int16(v) })
 	case []uint16:
-		for i := range d {
-			d[i] = uint16(t.Int32Data[i])
-		}
+		eachVarint(t.Int32Data, func(i int, v uint64) { d[i] = uint16(v) })
 	case []bool:
-		for i := range d {
-			d[i] = t.Int32Data[i] != 0
-		}
+		eachVarint(t.Int32Data, func(i int, v uint64) { d[i] = v != 0 })
 	case []int8, []uint8:
 		t.decodeSmall(a)
 	}
@@ -127,15 +117,45 @@ func (t *Tensor) decodeTyped(a *Array) {
 
 // decodeSmall fills a from int32_data whose entries hold one 8-bit, two 4-bit or four 2-bit elements.
 func (t *Tensor) decodeSmall(a *Array) {
-	bytes := make([]byte, len(t.Int32Data))
-	for i, v := range t.Int32Data {
-		bytes[i] = byte(v)
-	}
+	bytes := make([]byte, countVarints(t.Int32Data))
+	eachVarint(t.Int32Data, func(i int, v uint64) { bytes[i] = byte(v) })
 	decodeRaw(a, bytes)
 }
 
+// typedRaw returns the elements of a checked tensor that are not in raw_data as raw_data would hold them.
+func (t *Tensor) typedRaw() []byte {
+	le := binary.LittleEndian
+	field, bytes := t.Int32Data, max(t.Type.Bits()/8, 1)
+	switch t.Type {
+	case Float, Complex64:
+		return t.FloatData
+	case Double, Complex128:
+		return t.DoubleData
+	case Int64:
+		field = t.Int64Data
+	case Uint32, Uint64:
+		field = t.Uint64Data
+	}
+	raw := make([]byte, 0, bytes*countVarints(field))
+	eachVarint(field, func(_ int, v uint64) {
+		switch {
+		case t.Type == Bool && v != 0:
+			raw = append(raw, 1)
+		case bytes == 1: // also two elements of 4 bits, four of 2
+			raw = append(raw, byte(v))
+		case bytes == 2:
+			raw = le.AppendUint16(raw, uint16(v))
+		case bytes == 4:
+			raw = le.AppendUint32(raw, uint32(v))
+		default:
+			raw = le.AppendUint64(raw, v)
+		}
+	})
+	return raw
+}
+
 // encodeRaw returns a's elements as raw_data. Floats of 16 bits and less are rounded to nearest even; the small ones
-// saturate.
+// saturate, but for the infinities of Float8E5M2, which has them.
 func encodeRaw(a *Array) []byte {
 	le := binary.LittleEndian
 	bits := a.Type.Bits()
@@ -145,7 +165,8 @@ func encodeRaw(a *Array) []byte {
 		if a.Type.IsSmallFloat() {
 			codes := make([]uint8, len(d))
 			for i, v := range d {
-				codes[i] = EncodeSmallFloat(a.Type, v, true, RoundUp)
+				saturate := a.Type != Float8E5M2 || !math.IsInf(float64(v), 0)
+				codes[i] = EncodeSmallFloat(a.Type, v, saturate, RoundUp)
 			}
 			return appendSubByte(raw, codes, bits)
 		}

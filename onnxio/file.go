@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -67,8 +68,21 @@ func pathCause(err error) error {
 	return err
 }
 
+// hashStep is how many bytes of a file are hashed before their pages are let go of.
+const hashStep = 4 << 20
+
 // SHA256 returns the digest of the model file; external data have no part in it.
-func (f *File) SHA256() [sha256.Size]byte { return sha256.Sum256(f.Bytes) }
+func (f *File) SHA256() (sum [sha256.Size]byte) {
+	h := sha256.New()
+	for rest := f.Bytes; len(rest) > 0; {
+		step := rest[:min(hashStep, len(rest))]
+		h.Write(step)
+		f.Release(step)
+		rest = rest[len(step):]
+	}
+	h.Sum(sum[:0])
+	return sum
+}
 
 // Close unmaps the file and its external data. Nothing of Model may be used afterwards.
 func (f *File) Close() error {
@@ -101,45 +115,66 @@ func within(b, whole []byte) bool {
 	return at >= start && at+uintptr(len(b)) <= start+uintptr(len(whole))
 }
 
+// maxExternalFiles bounds the files of external data of one model. Exporters write one, or one per tensor; Linux maps
+// 65,530 regions per process.
+const maxExternalFiles = 1 << 14
+
 // attach fills Raw of every external tensor of the model with its window of the file it names.
 func (f *File) attach(dir string) error {
-	var root *os.Root
-	files := map[string]*mapping{}
-	failed := map[string]error{}
+	b := &besides{dir: dir, files: map[string]*mapping{}, failed: map[string]error{}}
 	f.Model.EachTensor(func(t *Tensor) {
-		if !t.IsExternal {
-			return
+		if t.IsExternal {
+			t.Raw, t.externalErr = b.data(t)
 		}
-		loc, off, n, err := t.externalRange()
-		if err == nil && files[loc] == nil && failed[loc] == nil {
-			if root == nil {
-				root, err = os.OpenRoot(dir)
-			}
-			if err == nil {
-				files[loc], failed[loc] = mapExternal(root, loc)
-			}
-		}
-		if err == nil {
-			err = failed[loc]
-		}
-		if err == nil {
-			t.Raw, err = window(files[loc].data, off, n)
-		}
-		if err != nil {
-			err = fmt.Errorf("%s: external data %s: %w", t.where(), Quote(loc), err)
-		}
-		t.externalErr = err
 	})
-	for _, loc := range slices.Sorted(maps.Keys(files)) {
-		if m := files[loc]; m != nil {
-			f.maps = append(f.maps, m)
-			f.ExternalPaths = append(f.ExternalPaths, filepath.Join(dir, filepath.FromSlash(loc)))
-		}
+	for _, loc := range slices.Sorted(maps.Keys(b.files)) {
+		f.maps = append(f.maps, b.files[loc])
+		f.ExternalPaths = append(f.ExternalPaths, filepath.Join(dir, filepath.FromSlash(loc)))
 	}
-	if root != nil {
-		return root.Close()
+	if b.root != nil {
+		return b.root.Close()
 	}
 	return nil
+}
+
+// besides are the files of external data beside a model, by location.
+type besides struct {
+	dir    string
+	root   *os.Root
+	files  map[string]*mapping
+	failed map[string]error
+}
+
+// data returns a tensor's window of the file that it names.
+func (b *besides) data(t *Tensor) ([]byte, error) {
+	loc, off, n, err := t.externalRange()
+	if err != nil {
+		return nil, err
+	}
+	loc = path.Clean(loc) // one file is mapped once, however it is spelled
+	if b.files[loc] == nil && b.failed[loc] == nil {
+		if m, err := b.open(loc); err != nil {
+			b.failed[loc] = err
+		} else {
+			b.files[loc] = m
+		}
+	}
+	if err := b.failed[loc]; err != nil {
+		return nil, err
+	}
+	return window(b.files[loc].data, off, n)
+}
+
+func (b *besides) open(loc string) (m *mapping, err error) {
+	if len(b.files) == maxExternalFiles {
+		return nil, unsupportedErrorf("", "more than %d files of external data", maxExternalFiles)
+	}
+	if b.root == nil {
+		if b.root, err = os.OpenRoot(b.dir); err != nil {
+			return nil, pathCause(err)
+		}
+	}
+	return mapExternal(b.root, loc)
 }
 
 // mapExternal maps a regular file below root; opening a pipe would wait for who writes it.
@@ -163,7 +198,7 @@ func mapExternal(root *os.Root, loc string) (*mapping, error) {
 // externalRange returns where a tensor's data stand, from the keys location, offset and length of external_data
 // (onnx.proto, TensorProto.external_data). Without a length the data are as long as the shape says.
 func (t *Tensor) externalRange() (loc string, off, n int64, err error) {
-	n = -1
+	given := false
 	for _, kv := range t.External {
 		switch kv.Key {
 		case "location":
@@ -172,6 +207,7 @@ func (t *Tensor) externalRange() (loc string, off, n int64, err error) {
 			off, err = strconv.ParseInt(kv.Value, 10, 64)
 		case "length":
 			n, err = strconv.ParseInt(kv.Value, 10, 64)
+			given = true
 		}
 		if err != nil {
 			return loc, 0, 0, formatErrorf("", "%s %s is not a number", kv.Key, Quote(kv.Value))
@@ -180,7 +216,7 @@ func (t *Tensor) externalRange() (loc string, off, n int64, err error) {
 	if loc == "" {
 		return loc, 0, 0, formatErrorf("", "no location")
 	}
-	if n < 0 {
+	if !given {
 		count, err := t.Elements()
 		if err != nil {
 			return loc, 0, 0, err

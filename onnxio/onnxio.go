@@ -8,8 +8,16 @@
 //
 //	ModelProto -> Model -> Graph -> Node -> Attribute -> Tensor
 //
+// Open reads a model with its external data, Parse one in memory; Model.Check finds faults of its graphs, Tensor.Check
+// those of tensor data. Model.WriteTo writes to a stream, Model.Save to files: two of them where the model is larger
+// than a protobuf message may be (2 GiB) or on request, as "MODEL.onnx" and "MODEL.onnx.data". Both appear complete or
+// not at all:
+//
+//	saved, err := m.Save("model.onnx", onnxio.SaveOptions{External: true})
+//
 // Everything that comes from a file is hostile: sizes are checked against the bytes left before anything is
-// allocated, nesting is limited, and an error names the place it was found at.
+// allocated, reading takes at most 4 times the file's size and 64 MiB of memory (a file whose messages would take more
+// is refused), nesting is limited, and an error names the place it was found at.
 package onnxio
 
 import (
@@ -63,5 +71,14 @@ func CanonicalDomain(domain string) string {
 	return domain
 }
 
-// Quote returns name in double quotes with control characters escaped, for messages.
-func Quote(name string) string { return strconv.Quote(name) }
+// maxQuoted is how many bytes of a name messages and paths repeat; real names stay below 400.
+const maxQuoted = 1024
+
+// Quote returns name in double quotes with control characters escaped, for messages. Of a name of more than 1,024
+// bytes it keeps the first ones and says how many there are.
+func Quote(name string) string {
+	if len(name) > maxQuoted {
+		return fmt.Sprintf("%q... (%d bytes)", name[:maxQuoted], len(name))
+	}
+	return strconv.Quote(name)
+}

@@ -1,114 +1,42 @@
 package onnxio
 
 import (
-	"fmt"
+	"cmp"
+	"errors"
 	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// maxDepth bounds graphs nested in attributes of nodes of graphs; real models stay below 5.
-const maxDepth = 64
-
-// parser carries the nesting depth through the recursive readers. Each parseX reads one message of onnx.proto
-// (field numbers there) and keeps what it does not interpret in rest.
-type parser struct{ depth int }
-
-// Parse reads a serialized ModelProto. The result's tensor data are slices of b, which must stay unchanged.
-// External data are not read: see Open.
-func Parse(b []byte) (*Model, error) {
-	if len(b) == 0 {
-		return nil, formatErrorf("", "empty file, want an ONNX model")
-	}
-	m, err := (&parser{}).model(b)
-	if err != nil {
-		return nil, err
-	}
-	if m.Graph == nil {
-		return nil, formatErrorf("", "no graph in %d bytes, want an ONNX model", len(b))
-	}
-	return m, nil
-}
-
-// ParseTensor reads a serialized TensorProto, as in the input_*.pb files of ONNX test sets.
-func ParseTensor(b []byte) (*Tensor, error) { return (&parser{}).tensor(b) }
-
-// sub parses the message in f with parse and appends it to list; an error gets the index in front of it.
-func sub[T any](f field, kind string, list *[]*T, parse func([]byte) (*T, error)) error {
-	if err := f.want(protowire.BytesType); err != nil {
-		return err
-	}
-	v, err := parse(f.b)
-	if err != nil {
-		return prefix(fmt.Sprintf("%s %d%s", kind, len(*list), label(v)), err)
-	}
-	*list = append(*list, v)
-	return nil
-}
-
-// one parses the message in f into dst, which must not be set yet: protobuf would merge the two.
-func one[T any](f field, kind string, dst **T, parse func([]byte) (*T, error)) error {
-	if err := f.want(protowire.BytesType); err != nil {
-		return err
-	}
-	if *dst != nil {
-		return formatErrorf(kind, "given twice")
-	}
-	v, err := parse(f.b)
-	if err != nil {
-		return prefix(kind+label(v), err)
-	}
-	*dst = v
-	return nil
-}
-
-// label returns a message's name, quoted behind a space, "" where it has none; v may be partly read.
-func label(v any) string {
-	name := ""
-	switch v := v.(type) {
-	case *Node:
-		name = v.Name
-	case *Attribute:
-		name = v.Name
-	case *Tensor:
-		name = v.Name
-	case *ValueInfo:
-		name = v.Name
-	case *Function:
-		name = v.Name
-	}
-	if name == "" {
-		return ""
-	}
-	return " " + Quote(name)
-}
-
 func (p *parser) model(b []byte) (*Model, error) {
 	m := &Model{wire: wire{src: b}}
+	c := count(b)
+	if err := cmp.Or(room(p, &m.Opsets, c[8]), room(p, &m.Metadata, c[14]), room(p, &m.Functions, c[25])); err != nil {
+		return m, err
+	}
 	return m, eachField(b, func(f field) error {
 		switch f.num {
 		case 1:
 			return f.int(&m.IRVersion)
 		case 2:
-			return f.str(&m.ProducerName)
+			return p.str(f, &m.ProducerName)
 		case 3:
-			return f.str(&m.ProducerVersion)
+			return p.str(f, &m.ProducerVersion)
 		case 4:
-			return f.str(&m.Domain)
+			return p.str(f, &m.Domain)
 		case 5:
 			return f.int(&m.ModelVersion)
 		case 6:
-			return f.str(&m.Doc)
+			return p.str(f, &m.Doc)
 		case 7:
-			return one(f, "graph", &m.Graph, p.graph)
+			return one(p, f, "graph", &m.Graph, p.graph)
 		case 8:
-			return sub(f, "opset_import", &m.Opsets, p.opset)
+			return sub(p, f, "opset_import", &m.Opsets, p.opset)
 		case 14:
-			return sub(f, "metadata_props", &m.Metadata, p.entry)
+			return sub(p, f, "metadata_props", &m.Metadata, p.entry)
 		case 25:
-			return sub(f, "function", &m.Functions, p.function)
+			return sub(p, f, "function", &m.Functions, p.function)
 		}
-		m.rest = append(m.rest, f.raw...)
 		return nil
 	})
 }
@@ -118,11 +46,10 @@ func (p *parser) opset(b []byte) (*Opset, error) {
 	return o, eachField(b, func(f field) error {
 		switch f.num {
 		case 1:
-			return f.str(&o.Domain)
+			return p.str(f, &o.Domain)
 		case 2:
 			return f.int(&o.Version)
 		}
-		o.rest = append(o.rest, f.raw...)
 		return nil
 	})
 }
@@ -132,11 +59,10 @@ func (p *parser) entry(b []byte) (*StringEntry, error) {
 	return s, eachField(b, func(f field) error {
 		switch f.num {
 		case 1:
-			return f.str(&s.Key)
+			return p.str(f, &s.Key)
 		case 2:
-			return f.str(&s.Value)
+			return p.str(f, &s.Value)
 		}
-		s.rest = append(s.rest, f.raw...)
 		return nil
 	})
 }
@@ -147,63 +73,72 @@ func (p *parser) graph(b []byte) (*Graph, error) {
 	}
 	defer func() { p.depth-- }()
 	g := &Graph{wire: wire{src: b}}
+	c := count(b)
+	if err := cmp.Or(room(p, &g.Nodes, c[1]), room(p, &g.Initializers, c[5]), room(p, &g.Inputs, c[11]), room(p, &g.Outputs, c[12]), room(p, &g.ValueInfo, c[13])); err != nil {
+		return g, err
+	}
 	return g, eachField(b, func(f field) error {
 		switch f.num {
 		case 1:
-			return sub(f, "node", &g.Nodes, p.node)
+			return sub(p, f, "node", &g.Nodes, p.node)
 		case 2:
-			return f.str(&g.Name)
+			return p.str(f, &g.Name)
 		case 5:
-			return sub(f, "initializer", &g.Initializers, p.tensor)
+			return sub(p, f, "initializer", &g.Initializers, p.tensor)
 		case 10:
-			return f.str(&g.Doc)
+			return p.str(f, &g.Doc)
 		case 11:
-			return sub(f, "input", &g.Inputs, p.valueInfo)
+			return sub(p, f, "input", &g.Inputs, p.valueInfo)
 		case 12:
-			return sub(f, "output", &g.Outputs, p.valueInfo)
+			return sub(p, f, "output", &g.Outputs, p.valueInfo)
 		case 13:
-			return sub(f, "value_info", &g.ValueInfo, p.valueInfo)
+			return sub(p, f, "value_info", &g.ValueInfo, p.valueInfo)
 		}
-		g.rest = append(g.rest, f.raw...)
 		return nil
 	})
 }
 
 func (p *parser) node(b []byte) (*Node, error) {
 	n := &Node{wire: wire{src: b}}
+	c := count(b)
+	if err := cmp.Or(room(p, &n.Inputs, c[1]), room(p, &n.Outputs, c[2]), room(p, &n.Attributes, c[5]), room(p, &n.Metadata, c[9])); err != nil {
+		return n, err
+	}
 	return n, eachField(b, func(f field) error {
 		switch f.num {
 		case 1:
-			return f.addStr(&n.Inputs)
+			return p.addStr(f, &n.Inputs)
 		case 2:
-			return f.addStr(&n.Outputs)
+			return p.addStr(f, &n.Outputs)
 		case 3:
-			return f.str(&n.Name)
+			return p.str(f, &n.Name)
 		case 4:
-			return f.str(&n.OpType)
+			return p.word(f, &n.OpType)
 		case 5:
-			return sub(f, "attribute", &n.Attributes, p.attribute)
+			return sub(p, f, "attribute", &n.Attributes, p.attribute)
 		case 6:
-			return f.str(&n.Doc)
+			return p.str(f, &n.Doc)
 		case 7:
-			return f.str(&n.Domain)
+			return p.word(f, &n.Domain)
 		case 8:
-			return f.str(&n.Overload)
+			return p.str(f, &n.Overload)
 		case 9:
-			return sub(f, "metadata_props", &n.Metadata, p.entry)
+			return sub(p, f, "metadata_props", &n.Metadata, p.entry)
 		}
-		n.rest = append(n.rest, f.raw...)
 		return nil
 	})
 }
 
 func (p *parser) attribute(b []byte) (*Attribute, error) {
 	a := &Attribute{wire: wire{src: b}}
-	var floats []byte
+	c := count(b)
+	if err := cmp.Or(room(p, &a.Floats, c[7]), room(p, &a.Ints, c[8]), room(p, &a.Strings, c[9]), room(p, &a.Tensors, c[10]), room(p, &a.Graphs, c[11])); err != nil {
+		return a, err
+	}
 	err := eachField(b, func(f field) error {
 		switch f.num {
 		case 1:
-			return f.str(&a.Name)
+			return p.word(f, &a.Name)
 		case 2:
 			a.F = math.Float32frombits(uint32(f.u))
 			return f.want(protowire.Fixed32Type)
@@ -212,34 +147,29 @@ func (p *parser) attribute(b []byte) (*Attribute, error) {
 		case 4:
 			return f.bytes(&a.S)
 		case 5:
-			return one(f, "tensor", &a.T, p.tensor)
+			return one(p, f, "tensor", &a.T, p.tensor)
 		case 6:
-			return one(f, "graph", &a.G, p.graph)
+			return one(p, f, "graph", &a.G, p.graph)
 		case 7:
-			return f.addFixed(&floats, protowire.Fixed32Type, 4)
+			return p.addFloats(f, &a.Floats)
 		case 8:
-			return addInts(f, &a.Ints)
+			return p.addInts(f, &a.Ints)
 		case 9:
-			return f.addBytes(&a.Strings)
+			return p.addBytes(f, &a.Strings)
 		case 10:
-			return sub(f, "tensor", &a.Tensors, p.tensor)
+			return sub(p, f, "tensor", &a.Tensors, p.tensor)
 		case 11:
-			return sub(f, "graph", &a.Graphs, p.graph)
+			return sub(p, f, "graph", &a.Graphs, p.graph)
 		case 13:
-			return f.str(&a.Doc)
+			return p.str(f, &a.Doc)
 		case 20:
 			a.Type = AttributeType(f.u)
 			return f.want(protowire.VarintType)
 		case 21:
-			return f.str(&a.RefName)
+			return p.str(f, &a.RefName)
 		}
-		a.rest = append(a.rest, f.raw...)
 		return nil
 	})
-	if len(floats) > 0 {
-		a.Floats = make([]float32, len(floats)/4)
-		getFloat32s(a.Floats, floats)
-	}
 	if a.Type == AttrUndefined {
 		a.Type = a.guessType()
 	}
@@ -274,46 +204,56 @@ func (a *Attribute) guessType() AttributeType {
 	return AttrUndefined
 }
 
+// locationExternal is TensorProto.DataLocation EXTERNAL.
+const locationExternal = 1
+
+// externalCost is what opening external data takes for each tensor: its place in the file, or an error.
+const externalCost = 256
+
+var errNotOpened = errors.New("data stand in another file, which was not opened")
+
 func (p *parser) tensor(b []byte) (*Tensor, error) {
 	t := &Tensor{wire: wire{src: b}}
-	location := int64(0)
+	c := count(b)
+	if err := cmp.Or(room(p, &t.Dims, c[1]), room(p, &t.StringData, c[6]), room(p, &t.External, c[13])); err != nil {
+		return t, err
+	}
 	err := eachField(b, func(f field) error {
 		switch f.num {
 		case 1:
-			return addInts(f, &t.Dims)
+			return p.addInts(f, &t.Dims)
 		case 2:
 			t.Type = DataType(f.u)
 			return f.want(protowire.VarintType)
 		case 4:
-			return f.addFixed(&t.FloatData, protowire.Fixed32Type, 4)
+			return p.addFixed(b, f, &t.FloatData, protowire.Fixed32Type, 4)
 		case 5:
-			return addInts(f, &t.Int32Data)
+			return p.addVarints(b, f, &t.Int32Data)
 		case 6:
-			return f.addBytes(&t.StringData)
+			return p.addBytes(f, &t.StringData)
 		case 7:
-			return addInts(f, &t.Int64Data)
+			return p.addVarints(b, f, &t.Int64Data)
 		case 8:
-			return f.str(&t.Name)
+			return p.str(f, &t.Name)
 		case 9:
 			t.HasRaw = true
 			return f.bytes(&t.Raw)
 		case 10:
-			return f.addFixed(&t.DoubleData, protowire.Fixed64Type, 8)
+			return p.addFixed(b, f, &t.DoubleData, protowire.Fixed64Type, 8)
 		case 11:
-			return addInts(f, &t.Uint64Data)
+			return p.addVarints(b, f, &t.Uint64Data)
 		case 12:
-			return f.str(&t.Doc)
+			return p.str(f, &t.Doc)
 		case 13:
-			return sub(f, "external_data", &t.External, p.entry)
+			return sub(p, f, "external_data", &t.External, p.entry)
 		case 14:
-			return f.int(&location)
+			t.location, t.IsExternal = f.u, f.u == locationExternal
+			return cmp.Or(f.want(protowire.VarintType), p.charge(externalCost))
 		}
-		t.rest = append(t.rest, f.raw...)
 		return nil
 	})
-	if location == 1 {
-		t.IsExternal = true
-		t.externalErr = formatErrorf(t.where(), "data stand in another file, which was not opened")
+	if t.IsExternal {
+		t.externalErr = errNotOpened
 	}
 	return t, err
 }
@@ -323,13 +263,12 @@ func (p *parser) valueInfo(b []byte) (*ValueInfo, error) {
 	return v, eachField(b, func(f field) error {
 		switch {
 		case f.num == 1:
-			return f.str(&v.Name)
+			return p.str(f, &v.Name)
 		case f.num == 2 && isTensorType(f.b):
-			return one(f, "type", &v.Type, p.tensorType)
+			return one(p, f, "type", &v.Type, p.tensorType)
 		case f.num == 3:
-			return f.str(&v.Doc)
+			return p.str(f, &v.Doc)
 		}
-		v.rest = append(v.rest, f.raw...)
 		return nil
 	})
 }
@@ -349,8 +288,10 @@ func (p *parser) tensorType(b []byte) (*TensorType, error) {
 	t := &TensorType{wire: wire{src: b}}
 	return t, eachField(b, func(f field) error {
 		if f.num != 1 {
-			t.rest = append(t.rest, f.raw...)
 			return nil
+		}
+		if err := f.want(protowire.BytesType); err != nil {
+			return err
 		}
 		return eachField(f.b, func(f field) error {
 			switch f.num {
@@ -370,6 +311,10 @@ func (p *parser) shape(f field, t *TensorType) error {
 	if err := f.want(protowire.BytesType); err != nil {
 		return err
 	}
+	c := count(f.b)
+	if err := room(p, &t.Shape, c[1]); err != nil {
+		return err
+	}
 	return eachField(f.b, func(f field) error {
 		if f.num != 1 {
 			return nil
@@ -384,9 +329,8 @@ func (p *parser) shape(f field, t *TensorType) error {
 				d.Known = true
 				return f.int(&d.Value)
 			case 2:
-				return f.str(&d.Param)
+				return p.str(f, &d.Param)
 			}
-			d.rest = append(d.rest, f.raw...)
 			return nil
 		})
 		t.Shape = append(t.Shape, d)
@@ -396,34 +340,37 @@ func (p *parser) shape(f field, t *TensorType) error {
 
 func (p *parser) function(b []byte) (*Function, error) {
 	fn := &Function{wire: wire{src: b}}
+	c := count(b)
+	if err := cmp.Or(room(p, &fn.Inputs, c[4]), room(p, &fn.Outputs, c[5]), room(p, &fn.Attributes, c[6]), room(p, &fn.Nodes, c[7]), room(p, &fn.Opsets, c[9]), room(p, &fn.Defaults, c[11]), room(p, &fn.ValueInfo, c[12]), room(p, &fn.Metadata, c[14])); err != nil {
+		return fn, err
+	}
 	return fn, eachField(b, func(f field) error {
 		switch f.num {
 		case 1:
-			return f.str(&fn.Name)
+			return p.str(f, &fn.Name)
 		case 4:
-			return f.addStr(&fn.Inputs)
+			return p.addStr(f, &fn.Inputs)
 		case 5:
-			return f.addStr(&fn.Outputs)
+			return p.addStr(f, &fn.Outputs)
 		case 6:
-			return f.addStr(&fn.Attributes)
+			return p.addStr(f, &fn.Attributes)
 		case 7:
-			return sub(f, "node", &fn.Nodes, p.node)
+			return sub(p, f, "node", &fn.Nodes, p.node)
 		case 8:
-			return f.str(&fn.Doc)
+			return p.str(f, &fn.Doc)
 		case 9:
-			return sub(f, "opset_import", &fn.Opsets, p.opset)
+			return sub(p, f, "opset_import", &fn.Opsets, p.opset)
 		case 10:
-			return f.str(&fn.Domain)
+			return p.str(f, &fn.Domain)
 		case 11:
-			return sub(f, "attribute", &fn.Defaults, p.attribute)
+			return sub(p, f, "attribute", &fn.Defaults, p.attribute)
 		case 12:
-			return sub(f, "value_info", &fn.ValueInfo, p.valueInfo)
+			return sub(p, f, "value_info", &fn.ValueInfo, p.valueInfo)
 		case 13:
-			return f.str(&fn.Overload)
+			return p.str(f, &fn.Overload)
 		case 14:
-			return sub(f, "metadata_props", &fn.Metadata, p.entry)
+			return sub(p, f, "metadata_props", &fn.Metadata, p.entry)
 		}
-		fn.rest = append(fn.rest, f.raw...)
 		return nil
 	})
 }

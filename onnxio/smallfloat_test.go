@@ -111,7 +111,7 @@ func TestSmallFloatTensor(t *testing.T) {
 	if err != nil || !slices.Equal(b.F32(), []float32{1.5, -6, 0.5}) {
 		t.Errorf("decoded %v, %v", b, err)
 	}
-	y := &Tensor{Type: Float8E5M2, Dims: []int64{2}, Int32Data: []int32{0x3c, 0xbc}}
+	y := &Tensor{Type: Float8E5M2, Dims: []int64{2}, Int32Data: varints(0x3c, 0xbc)}
 	if b, err = y.Array(); err != nil || !slices.Equal(b.F32(), []float32{1, -1}) {
 		t.Errorf("decoded from int32_data %v, %v", b, err)
 	}

@@ -2,6 +2,7 @@ package onnxio
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 
 	"github.com/x448/float16"
@@ -13,18 +14,19 @@ type Tensor struct {
 	Name        string
 	Type        DataType
 	Dims        []int64
-	Raw         []byte   // raw_data or the window of the external file: little-endian, a slice of the mapped file
-	FloatData   []byte   // float_data: float32, little-endian, a slice of the file where the file packs it
-	DoubleData  []byte   // double_data: float64, little-endian, likewise
-	Int32Data   []int32  // also int8, int16, uint8, uint16, bool, float16 and bfloat16 bits, 4-bit pairs
-	Int64Data   []int64  //
-	Uint64Data  []uint64 // also uint32
-	StringData  [][]byte //
+	Raw         []byte // raw_data or the window of the external file: little-endian, a slice of the mapped file
+	FloatData   []byte // float_data: float32, little-endian, a slice of the file where the file packs it
+	DoubleData  []byte // double_data: float64, little-endian, likewise
+	Int32Data   []byte // int32_data: varints; also int8, int16, uint8, uint16, bool, float16 and bfloat16 bits, 4-bit pairs
+	Int64Data   []byte // int64_data: varints
+	Uint64Data  []byte // uint64_data: varints; also uint32
+	StringData  [][]byte
 	External    []*StringEntry
 	HasRaw      bool // raw_data is present, be it empty
 	IsExternal  bool // data_location is EXTERNAL: Raw was filled from the file that External names
 	Doc         string
-	externalErr error // why Raw could not be filled
+	externalErr error  // why Raw could not be filled
+	location    uint64 // data_location as read
 	wire
 }
 
@@ -48,11 +50,18 @@ func NewTensor(name string, a *Array) *Tensor {
 func (t *Tensor) SetRaw(raw []byte) {
 	t.Raw, t.HasRaw = raw, true
 	t.FloatData, t.DoubleData, t.Int32Data, t.Int64Data, t.Uint64Data, t.StringData = nil, nil, nil, nil, nil, nil
-	t.External, t.IsExternal, t.externalErr = nil, false, nil
+	t.External, t.IsExternal, t.externalErr, t.location = nil, false, nil, 0
 }
 
-// Shape returns the tensor's dimensions; an error where one is negative or there are more than 2^40 elements.
+// maxRank is how many dimensions a tensor may have: numpy's limit. ONNX names none; real models stay below 10.
+const maxRank = 64
+
+// Shape returns the tensor's dimensions; an error where one is negative, or there are more than 64 of them or more than
+// 2^40 elements.
 func (t *Tensor) Shape() ([]int, error) {
+	if len(t.Dims) > maxRank {
+		return nil, formatErrorf(t.where(), "%d dimensions, want at most %d", len(t.Dims), maxRank)
+	}
 	shape := make([]int, len(t.Dims))
 	for i, d := range t.Dims {
 		if d < 0 || d > maxElements {
@@ -130,20 +139,14 @@ func (t *Tensor) Float32s(dst []float32) error {
 		for i := range dst {
 			dst[i] = float32(math.Float64frombits(binary.LittleEndian.Uint64(raw[8*i:])))
 		}
-	default:
+	case t.HasRaw || t.IsExternal:
 		for i := range dst {
-			dst[i] = widenHalf(t.Type, t.half(i))
+			dst[i] = widenHalf(t.Type, binary.LittleEndian.Uint16(t.Raw[2*i:]))
 		}
+	default:
+		eachVarint(t.Int32Data, func(i int, v uint64) { dst[i] = widenHalf(t.Type, uint16(v)) })
 	}
 	return nil
-}
-
-// half returns the bits of element i of a Float16 or BFloat16 tensor.
-func (t *Tensor) half(i int) uint16 {
-	if t.HasRaw || t.IsExternal {
-		return binary.LittleEndian.Uint16(t.Raw[2*i:])
-	}
-	return uint16(t.Int32Data[i])
 }
 
 func widenHalf(t DataType, bits uint16) float32 {
@@ -169,7 +172,7 @@ func (t *Tensor) Check() error {
 // check compares the bytes or values that the tensor holds with what its type and dimensions want.
 func (t *Tensor) check() (shape []int, n int, err error) {
 	if t.externalErr != nil {
-		return nil, 0, t.externalErr
+		return nil, 0, t.externalError()
 	}
 	if shape, err = t.Shape(); err != nil {
 		return nil, 0, err
@@ -206,34 +209,28 @@ func (t *Tensor) typedCount(n int) (want, got int, err error) {
 	case Complex128:
 		return 16 * n, len(t.DoubleData), nil
 	case Int64:
-		return n, len(t.Int64Data), nil
+		return n, countVarints(t.Int64Data), nil
 	case Uint32, Uint64:
-		return n, len(t.Uint64Data), nil
+		return n, countVarints(t.Uint64Data), nil
 	case String:
 		return n, len(t.StringData), nil
 	}
-	return (n*t.Type.Bits() + 7) / max(8, t.Type.Bits()), len(t.Int32Data), nil
+	return (n*t.Type.Bits() + 7) / max(8, t.Type.Bits()), countVarints(t.Int32Data), nil
 }
 
 // RawBytes returns the tensor's elements as raw_data holds them, little-endian: the file's own bytes where it
-// stores them so, else an encoding made anew.
+// stores them so, else an encoding made anew. Strings have no such form.
 func (t *Tensor) RawBytes() ([]byte, error) {
 	if _, _, err := t.check(); err != nil {
 		return nil, err
 	}
 	switch {
+	case t.Type == String:
+		return nil, unsupportedErrorf(t.where(), "strings as raw_data")
 	case t.HasRaw || t.IsExternal:
 		return t.Raw, nil
-	case t.Type == Float:
-		return t.FloatData, nil
-	case t.Type == Double:
-		return t.DoubleData, nil
 	}
-	a, err := t.Array()
-	if err != nil {
-		return nil, err
-	}
-	return encodeRaw(a), nil
+	return t.typedRaw(), nil
 }
 
 // ClearData takes the elements away, name, type and dimensions stay: the form in which a container holds the graph
@@ -241,4 +238,16 @@ func (t *Tensor) RawBytes() ([]byte, error) {
 func (t *Tensor) ClearData() {
 	t.SetRaw(nil)
 	t.HasRaw = false
+}
+
+// externalError says which tensor lacks its external data, where they should stand, and why they were not read.
+func (t *Tensor) externalError() error {
+	loc, _, _, err := t.externalRange()
+	if err != nil {
+		return fmt.Errorf("%s: external data %s: %w", t.where(), Quote(loc), err)
+	}
+	if t.externalErr == errNotOpened {
+		return formatErrorf(t.where(), "%v", errNotOpened)
+	}
+	return fmt.Errorf("%s: external data %s: %w", t.where(), Quote(loc), t.externalErr)
 }

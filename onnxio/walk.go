@@ -67,9 +67,9 @@ func (n *Node) constantTensor() *Tensor {
 // that hold them: tensors in attributes of other operators, in subgraphs and defaults of local functions, and the
 // values of sparse tensors. None of them is read by name.
 func (m *Model) OtherTensors() []Constant {
-	o := &others{}
+	o := &others{p: newParser(len(m.src))}
 	m.EachGraph(func(g *Graph, path string) {
-		o.sparse(g.rest, sparseInitializer, path, "sparse initializer")
+		o.sparse(g.src, sparseInitializer, path, "sparse initializer")
 		o.nodes(g.Nodes, path)
 	})
 	for _, f := range m.Functions {
@@ -95,7 +95,10 @@ const (
 )
 
 // others collects OtherTensors.
-type others struct{ list []Constant }
+type others struct {
+	list []Constant
+	p    *parser
+}
 
 func (o *others) add(t *Tensor, path, name string) {
 	o.list = append(o.list, Constant{Name: name, Path: path, Tensor: t})
@@ -130,24 +133,23 @@ func (o *others) attributes(attributes []*Attribute, path, holder string) {
 		for i, t := range a.Tensors {
 			o.add(t, path, fmt.Sprintf("%s %s[%d]", holder, a.Name, i))
 		}
-		o.sparse(a.rest, sparseAttribute, path, holder+" "+a.Name)
+		o.sparse(a.src, sparseAttribute, path, holder+" "+a.Name)
 	}
 }
 
-// sparse adds the values of the sparse tensors that stand as field num among uninterpreted fields.
-func (o *others) sparse(rest []byte, num protowire.Number, path, holder string) {
-	eachField(rest, func(f field) error { // well formed: it was read before
-		if f.num != num {
-			return nil
-		}
-		return eachField(f.b, func(f field) error {
-			if f.num != sparseValues {
-				return nil
+// sparse adds the values of the sparse tensors that stand as field num in a message.
+func (o *others) sparse(src []byte, num protowire.Number, path, holder string) {
+	eachSparse(o.p, src, num, func(t *Tensor) { o.add(t, path, fmt.Sprintf("%s %s values", holder, Quote(t.Name))) })
+}
+
+// eachSparse calls f with the values of every sparse tensor that stands as field num in the message src. The tensor
+// has the name that the sparse one goes by. p bounds the memory that all of a model take.
+func eachSparse(p *parser, src []byte, num protowire.Number, f func(*Tensor)) {
+	inside(src, num, func(b []byte) {
+		inside(b, sparseValues, func(b []byte) {
+			if t, err := p.tensor(b); err == nil {
+				f(t)
 			}
-			if t, err := ParseTensor(f.b); err == nil {
-				o.add(t, path, fmt.Sprintf("%s %s values", holder, Quote(t.Name)))
-			}
-			return nil
 		})
 	})
 }
@@ -170,11 +172,14 @@ func (m *Model) EachGraph(f func(g *Graph, path string)) {
 
 func eachGraph(g *Graph, path string, f func(g *Graph, path string)) {
 	f(g, path)
-	same := map[string]int{} // nodes of each name, so that a name that is not unique gets its place beside it
-	for _, n := range g.Nodes {
-		same[n.Name]++
-	}
+	var same map[string]int
 	for i, n := range g.Nodes {
+		if !n.hasGraph() {
+			continue
+		}
+		if same == nil {
+			same = g.nameCounts()
+		}
 		name := n.label(i)
 		if n.Name != "" && same[n.Name] > 1 {
 			name = fmt.Sprintf("%s@%d", n.Name, i)
@@ -190,6 +195,60 @@ func eachGraph(g *Graph, path string, f func(g *Graph, path string)) {
 			for k, sub := range a.Graphs {
 				at(sub, fmt.Sprintf("[%d]", k))
 			}
+		}
+	}
+}
+
+// nameCounts returns how many nodes have each name: one that is not unique gets its place beside it.
+func (g *Graph) nameCounts() map[string]int {
+	same := map[string]int{}
+	for _, n := range g.Nodes {
+		same[n.Name]++
+	}
+	return same
+}
+
+// hasGraph reports whether an attribute of n holds a graph.
+func (n *Node) hasGraph() bool {
+	for _, a := range n.Attributes {
+		if a.G != nil || len(a.Graphs) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// pathBytes returns about how many bytes the paths of all nested graphs take that EachGraph gives: every graph's path
+// repeats that of the graph around it, so that they can be much longer than the file.
+func (m *Model) pathBytes() int {
+	total := 0
+	if m.Graph != nil {
+		m.Graph.addPathBytes(0, &total)
+	}
+	for _, f := range m.Functions {
+		for _, n := range f.Nodes {
+			n.addPathBytes(len(f.Domain)+len(f.Name)+len(f.Overload), &total)
+		}
+	}
+	return total
+}
+
+func (g *Graph) addPathBytes(outer int, total *int) {
+	for _, n := range g.Nodes {
+		n.addPathBytes(outer, total)
+	}
+}
+
+func (n *Node) addPathBytes(outer int, total *int) {
+	for _, a := range n.Attributes {
+		path := outer + len(n.OpType) + len(n.Name) + len(a.Name)
+		graphs := a.Graphs
+		if a.G != nil {
+			graphs = append(graphs[:len(graphs):len(graphs)], a.G)
+		}
+		for _, g := range graphs {
+			*total += path
+			g.addPathBytes(path, total)
 		}
 	}
 }

@@ -4,19 +4,18 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// wire is what a message remembers of the bytes it was read from.
-type wire struct {
-	src  []byte // the whole encoding as read, nil for a message made by this program
-	rest []byte // fields that this package does not interpret, tags included, in order
-}
+// wire is what a message remembers of the bytes it was read from: the whole encoding, nil for a message made by this
+// program. Fields that this package does not interpret are written again from there.
+type wire struct{ src []byte }
 
 // field is one field of a message on the wire.
 type field struct {
-	num protowire.Number
-	typ protowire.Type
-	u   uint64 // value of a varint, fixed32 or fixed64 field
-	b   []byte // value of a length-delimited field, a slice of the message
-	raw []byte // the whole field with its tag
+	num  protowire.Number
+	typ  protowire.Type
+	u    uint64 // value of a varint, fixed32 or fixed64 field
+	ulen int    // bytes that u takes, without the tag
+	b    []byte // value of a length-delimited field, a slice of the message
+	raw  []byte // the whole field with its tag
 }
 
 // eachField calls f for every field of msg in order and stops at the first error.
@@ -44,12 +43,14 @@ func nextField(b []byte) (fd field, n int, err error) {
 	switch typ {
 	case protowire.VarintType:
 		fd.u, m = protowire.ConsumeVarint(b[n:])
+		fd.ulen = m
 	case protowire.Fixed32Type:
 		var v uint32
 		v, m = protowire.ConsumeFixed32(b[n:])
-		fd.u = uint64(v)
+		fd.u, fd.ulen = uint64(v), m
 	case protowire.Fixed64Type:
 		fd.u, m = protowire.ConsumeFixed64(b[n:])
+		fd.ulen = m
 	case protowire.BytesType:
 		fd.b, m = protowire.ConsumeBytes(b[n:])
 		fd.b = fd.b[:len(fd.b):len(fd.b)]
@@ -71,11 +72,6 @@ func (f field) want(typ protowire.Type) error {
 	return nil
 }
 
-func (f field) str(dst *string) error {
-	*dst = string(f.b)
-	return f.want(protowire.BytesType)
-}
-
 func (f field) bytes(dst *[]byte) error {
 	*dst = f.b
 	return f.want(protowire.BytesType)
@@ -86,54 +82,56 @@ func (f field) int(dst *int64) error {
 	return f.want(protowire.VarintType)
 }
 
-func (f field) addStr(dst *[]string) error {
-	*dst = append(*dst, string(f.b))
-	return f.want(protowire.BytesType)
-}
-
-func (f field) addBytes(dst *[][]byte) error {
-	*dst = append(*dst, f.b)
-	return f.want(protowire.BytesType)
-}
-
-// addInts appends the values of a repeated varint field, packed or not.
-func addInts[T int32 | int64 | uint64](f field, dst *[]T) error {
-	if f.typ == protowire.VarintType {
-		*dst = append(*dst, T(f.u))
-		return nil
+// fixed returns the values of a repeated fixed32 or fixed64 field, packed or not, as little-endian bytes.
+func (f field) fixed(typ protowire.Type, size int) ([]byte, error) {
+	if f.typ == typ {
+		return f.raw[len(f.raw)-size:], nil
 	}
+	if err := f.want(protowire.BytesType); err != nil {
+		return nil, err
+	}
+	if len(f.b)%size != 0 {
+		return nil, formatErrorf("", "field %d: %d bytes of packed values of %d bytes", f.num, len(f.b), size)
+	}
+	return f.b, nil
+}
+
+// wantVarints checks that a field is a list of whole varints.
+func (f field) wantVarints() error {
 	if err := f.want(protowire.BytesType); err != nil {
 		return err
 	}
 	for b := f.b; len(b) > 0; {
-		v, n := protowire.ConsumeVarint(b)
+		_, n := protowire.ConsumeVarint(b)
 		if n < 0 {
 			return formatErrorf("", "field %d: %v", f.num, protowire.ParseError(n))
 		}
-		*dst = append(*dst, T(v))
 		b = b[n:]
 	}
 	return nil
 }
 
-// addFixed appends the little-endian bytes of a repeated fixed32 or fixed64 field, packed or not. A single packed
-// chunk stays a slice of the file.
-func (f field) addFixed(dst *[]byte, typ protowire.Type, size int) error {
-	chunk := f.b
-	if f.typ == typ {
-		chunk = f.raw[len(f.raw)-size:]
-	} else if err := f.want(protowire.BytesType); err != nil {
-		return err
+// countVarints returns how many varints b holds: every one ends with a byte below 128.
+func countVarints(b []byte) int {
+	n := 0
+	for _, c := range b {
+		if c < 0x80 {
+			n++
+		}
 	}
-	if len(chunk)%size != 0 {
-		return formatErrorf("", "field %d: %d bytes of packed values of %d bytes", f.num, len(chunk), size)
+	return n
+}
+
+// eachVarint calls f with the place and value of every varint of b, which wantVarints has seen.
+func eachVarint(b []byte, f func(i int, v uint64)) {
+	for i := 0; len(b) > 0; i++ {
+		v, n := protowire.ConsumeVarint(b)
+		if n < 0 {
+			return
+		}
+		f(i, v)
+		b = b[n:]
 	}
-	if *dst == nil {
-		*dst = chunk
-	} else {
-		*dst = append(*dst, chunk...)
-	}
-	return nil
 }
 
 // prefix puts where in front of the place that a FormatError or UnsupportedError names.

@@ -26,9 +26,9 @@ func (m *Model) WriteTo(w io.Writer) (int64, error) {
 
 // Bytes returns what WriteTo writes.
 func (m *Model) Bytes() []byte {
-	var buf bytes.Buffer
-	m.WriteTo(&buf) // a bytes.Buffer takes everything
-	return buf.Bytes()
+	e := &encoder{}
+	e.root(m)
+	return bytes.Join(e.finish(), nil)
 }
 
 // Bytes returns the tensor as a serialized TensorProto, which ParseTensor reads.
@@ -53,89 +53,6 @@ type message interface {
 }
 
 func (w *wire) source() []byte { return w.src }
-
-// byReference is the size from which byte strings are written from where they stand instead of being copied.
-const byReference = 1024
-
-// encoder collects an encoding as a list of parts, so that tensor data are never copied.
-type encoder struct {
-	parts [][]byte
-	cur   []byte
-	size  int64
-	plain bool // encode every field anew, for comparing two messages
-}
-
-func (e *encoder) finish() [][]byte {
-	e.flush()
-	return e.parts
-}
-
-func (e *encoder) flush() {
-	if len(e.cur) > 0 {
-		e.parts = append(e.parts, e.cur)
-		e.cur = nil
-	}
-}
-
-func (e *encoder) raw(b []byte) {
-	e.size += int64(len(b))
-	if len(b) < byReference {
-		e.cur = append(e.cur, b...)
-		return
-	}
-	e.flush()
-	e.parts = append(e.parts, b)
-}
-
-func (e *encoder) varint(v uint64) { e.raw(protowire.AppendVarint(nil, v)) }
-
-func (e *encoder) tag(num protowire.Number, typ protowire.Type) {
-	e.varint(protowire.EncodeTag(num, typ))
-}
-
-func (e *encoder) int(num protowire.Number, v int64) {
-	e.tag(num, protowire.VarintType)
-	e.varint(uint64(v))
-}
-
-// optInt writes v unless it is zero, which is what an absent field reads as.
-func (e *encoder) optInt(num protowire.Number, v int64) {
-	if v != 0 {
-		e.int(num, v)
-	}
-}
-
-func (e *encoder) bytes(num protowire.Number, b []byte) {
-	e.tag(num, protowire.BytesType)
-	e.varint(uint64(len(b)))
-	e.raw(b)
-}
-
-func (e *encoder) optBytes(num protowire.Number, b []byte) {
-	if len(b) > 0 {
-		e.bytes(num, b)
-	}
-}
-
-func (e *encoder) optStr(num protowire.Number, s string) { e.optBytes(num, []byte(s)) }
-
-func (e *encoder) strs(num protowire.Number, list []string) {
-	for _, s := range list {
-		e.bytes(num, []byte(s))
-	}
-}
-
-// packed writes a repeated varint field, packed as the tensors of onnx.proto want it.
-func packed[T int32 | int64 | uint64](e *encoder, num protowire.Number, list []T) {
-	if len(list) == 0 {
-		return
-	}
-	var b []byte
-	for _, v := range list {
-		b = protowire.AppendVarint(b, uint64(v))
-	}
-	e.bytes(num, b)
-}
 
 // root writes a message that is not inside another.
 func (e *encoder) root(m message) {
@@ -197,6 +114,9 @@ func equalParts(a, b [][]byte) bool {
 	return true
 }
 
+// rereader returns a parser for bytes that were read before.
+func rereader() *parser { return &parser{left: unlimited} }
+
 // again turns the result of a parse function into a message, nil on an error.
 func again[M message](m M, err error) message {
 	if err != nil {
@@ -205,16 +125,30 @@ func again[M message](m M, err error) message {
 	return m
 }
 
-func (m *Model) reread(b []byte) message       { return again((&parser{}).model(b)) }
-func (o *Opset) reread(b []byte) message       { return again((&parser{}).opset(b)) }
-func (s *StringEntry) reread(b []byte) message { return again((&parser{}).entry(b)) }
-func (g *Graph) reread(b []byte) message       { return again((&parser{}).graph(b)) }
-func (n *Node) reread(b []byte) message        { return again((&parser{}).node(b)) }
-func (a *Attribute) reread(b []byte) message   { return again((&parser{}).attribute(b)) }
-func (t *Tensor) reread(b []byte) message      { return again((&parser{}).tensor(b)) }
-func (v *ValueInfo) reread(b []byte) message   { return again((&parser{}).valueInfo(b)) }
-func (t *TensorType) reread(b []byte) message  { return again((&parser{}).tensorType(b)) }
-func (f *Function) reread(b []byte) message    { return again((&parser{}).function(b)) }
+func (m *Model) reread(b []byte) message       { return again(rereader().model(b)) }
+func (o *Opset) reread(b []byte) message       { return again(rereader().opset(b)) }
+func (s *StringEntry) reread(b []byte) message { return again(rereader().entry(b)) }
+func (g *Graph) reread(b []byte) message       { return again(rereader().graph(b)) }
+func (n *Node) reread(b []byte) message        { return again(rereader().node(b)) }
+func (a *Attribute) reread(b []byte) message   { return again(rereader().attribute(b)) }
+func (t *Tensor) reread(b []byte) message      { return again(rereader().tensor(b)) }
+func (v *ValueInfo) reread(b []byte) message   { return again(rereader().valueInfo(b)) }
+func (t *TensorType) reread(b []byte) message  { return again(rereader().tensorType(b)) }
+func (f *Function) reread(b []byte) message    { return again(rereader().function(b)) }
+
+// The fields of each message that this package interprets; all others are written as they were read. The names are
+// those of the types here.
+var (
+	modelFields     = fields(1, 2, 3, 4, 5, 6, 7, 8, 14, 25)
+	pairFields      = fields(1, 2) // of Opset and StringEntry, and of a tensor type and a dimension
+	graphFields     = fields(1, 2, 5, 10, 11, 12, 13)
+	nodeFields      = fields(1, 2, 3, 4, 5, 6, 7, 8, 9)
+	attributeFields = fields(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 20, 21)
+	tensorFields    = fields(1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)
+	valueInfoFields = fields(1, 2, 3)
+	soleField       = fields(1) // of a TypeProto and a TensorShapeProto
+	functionFields  = fields(1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)
+)
 
 func (m *Model) encode(e *encoder) {
 	e.int(1, m.IRVersion)
@@ -229,19 +163,19 @@ func (m *Model) encode(e *encoder) {
 	msgs(e, 8, m.Opsets)
 	msgs(e, 14, m.Metadata)
 	msgs(e, 25, m.Functions)
-	e.raw(m.rest)
+	e.unknown(m.src, modelFields)
 }
 
 func (o *Opset) encode(e *encoder) {
 	e.optStr(1, o.Domain)
 	e.int(2, o.Version)
-	e.raw(o.rest)
+	e.unknown(o.src, pairFields)
 }
 
 func (s *StringEntry) encode(e *encoder) {
 	e.optStr(1, s.Key)
 	e.optStr(2, s.Value)
-	e.raw(s.rest)
+	e.unknown(s.src, pairFields)
 }
 
 func (g *Graph) encode(e *encoder) {
@@ -252,7 +186,7 @@ func (g *Graph) encode(e *encoder) {
 	msgs(e, 11, g.Inputs)
 	msgs(e, 12, g.Outputs)
 	msgs(e, 13, g.ValueInfo)
-	e.raw(g.rest)
+	e.unknown(g.src, graphFields)
 }
 
 func (n *Node) encode(e *encoder) {
@@ -265,7 +199,7 @@ func (n *Node) encode(e *encoder) {
 	e.optStr(7, n.Domain)
 	e.optStr(8, n.Overload)
 	msgs(e, 9, n.Metadata)
-	e.raw(n.rest)
+	e.unknown(n.src, nodeFields)
 }
 
 // encode writes the value of the attribute's type even where it is zero: some readers ask for its presence.
@@ -302,55 +236,75 @@ func (a *Attribute) encode(e *encoder) {
 	e.optStr(13, a.Doc)
 	e.optInt(20, int64(a.Type))
 	e.optStr(21, a.RefName)
-	e.raw(a.rest)
+	e.unknown(a.src, attributeFields)
 }
 
 func (t *Tensor) encode(e *encoder) {
-	packed(e, 1, t.Dims)
+	e.packed(1, t.Dims)
 	e.int(2, int64(t.Type))
 	e.optBytes(4, t.FloatData)
-	packed(e, 5, t.Int32Data)
+	e.optBytes(5, t.Int32Data)
 	for _, s := range t.StringData {
 		e.bytes(6, s)
 	}
-	packed(e, 7, t.Int64Data)
+	e.optBytes(7, t.Int64Data)
 	e.optStr(8, t.Name)
 	if t.HasRaw {
 		e.bytes(9, t.Raw)
 	}
 	e.optBytes(10, t.DoubleData)
-	packed(e, 11, t.Uint64Data)
+	e.optBytes(11, t.Uint64Data)
 	e.optStr(12, t.Doc)
 	msgs(e, 13, t.External)
-	if t.IsExternal {
-		e.int(14, 1)
+	switch {
+	case t.IsExternal:
+		e.int(14, locationExternal)
+	case t.location > locationExternal: // one of the future
+		e.int(14, int64(t.location))
 	}
-	e.raw(t.rest)
+	e.unknown(t.src, tensorFields)
 }
 
+// encode keeps a type that is no tensor's among the uninterpreted fields, unless there is a tensor's now.
 func (v *ValueInfo) encode(e *encoder) {
 	e.optStr(1, v.Name)
 	if v.Type != nil {
 		e.msg(2, v.Type)
 	}
 	e.optStr(3, v.Doc)
-	e.raw(v.rest)
+	e.others(v.src, func(f field) bool {
+		return !valueInfoFields.has(f.num) || f.num == 2 && v.Type == nil && !isTensorType(f.b)
+	})
 }
 
+// encode writes a TypeProto with the TypeProto.Tensor and the TensorShapeProto in it.
 func (t *TensorType) encode(e *encoder) {
-	tensor := &encoder{plain: e.plain}
+	tensor, shape := &encoder{plain: e.plain}, &encoder{plain: e.plain}
+	for i := range t.Shape {
+		dim := &encoder{plain: e.plain}
+		t.Shape[i].encode(dim)
+		shape.sub(1, dim)
+	}
+	inside(t.src, 1, func(b []byte) {
+		inside(b, 2, func(b []byte) { shape.unknown(b, soleField) })
+	})
 	tensor.int(1, int64(t.Elem))
 	if t.HasShape {
-		shape := &encoder{plain: e.plain}
-		for i := range t.Shape {
-			dim := &encoder{plain: e.plain}
-			t.Shape[i].encode(dim)
-			shape.sub(1, dim)
-		}
 		tensor.sub(2, shape)
 	}
+	inside(t.src, 1, func(b []byte) { tensor.unknown(b, pairFields) })
 	e.sub(1, tensor)
-	e.raw(t.rest)
+	e.unknown(t.src, soleField)
+}
+
+// inside calls f with the content of every field num of msg.
+func inside(msg []byte, num protowire.Number, f func(b []byte)) {
+	eachField(msg, func(fd field) error { // well formed: it was read before
+		if fd.num == num && fd.typ == protowire.BytesType {
+			f(fd.b)
+		}
+		return nil
+	})
 }
 
 func (d *Dim) encode(e *encoder) {
@@ -358,7 +312,7 @@ func (d *Dim) encode(e *encoder) {
 		e.int(1, d.Value)
 	}
 	e.optStr(2, d.Param)
-	e.raw(d.rest)
+	e.unknown(d.src, pairFields)
 }
 
 func (f *Function) encode(e *encoder) {
@@ -374,5 +328,5 @@ func (f *Function) encode(e *encoder) {
 	msgs(e, 12, f.ValueInfo)
 	e.optStr(13, f.Overload)
 	msgs(e, 14, f.Metadata)
-	e.raw(f.rest)
+	e.unknown(f.src, functionFields)
 }

@@ -13,6 +13,8 @@ var Rooms = map[string][]string{
 	"bq/internal/drift":    {},
 	"bq/internal/house":    {},
 	"bq/internal/parallel": {},
+	"bq/internal/onnxpb":   {}, // imported by tests alone
+	"bq/internal/shape":    {"bq/onnxio"},
 	"bq/internal/infer":    {"bq/onnxio", "bq/internal/kernel"},
 	"bq/onnxio/onnxgo":     {"bq/onnxio", "bq/internal/infer"},
 	"bq/internal/dataset":  {"bq/onnxio"},
@@ -26,7 +28,7 @@ var Rooms = map[string][]string{
 	},
 	"bq/internal/cli": {
 		"bq/onnxio", "bq/onnxio/onnxgo", "bq/balance", "bq/packing", "bq/convert", "bq/verify",
-		"bq/internal/infer", "bq/internal/dataset", "bq/internal/drift", "bq/internal/compare", "bq/internal/parallel",
+		"bq/internal/infer", "bq/internal/shape", "bq/internal/dataset", "bq/internal/drift", "bq/internal/compare", "bq/internal/parallel",
 	},
 	"bq": {"bq/internal/cli"},
 }
