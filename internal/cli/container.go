@@ -66,14 +66,20 @@ func fileSHA256(f *os.File) (string, error) {
 
 // record describes an open container in JSON.
 func (f *container) record(c *convert.Contents) (*inspectRecord, error) {
-	sum, err := fileSHA256(f.in)
-	if err != nil {
+	r := f.header(c)
+	var err error
+	if r.Model.SHA256, err = fileSHA256(f.in); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", f.path, err)
 	}
+	return r, nil
+}
+
+// header is record without the digest, which takes reading the whole file.
+func (f *container) header(c *convert.Contents) *inspectRecord {
 	size := newSizeRecord(f.File, f.bytes, floatWeights(c.Tensors))
 	r := &inspectRecord{
 		Schema: "bq.inspect/1", MadeBy: c.About.MadeBy, SourceSHA256: c.About.Source.SHA256, Size: &size,
-		Model: verify.Model{Path: f.path, SHA256: sum, Bytes: f.bytes, Format: "bq", Opset: c.Model.Opset(onnxio.DefaultDomain),
+		Model: verify.Model{Path: f.path, Bytes: f.bytes, Format: "bq", Opset: c.Model.Opset(onnxio.DefaultDomain),
 			Nodes: len(c.Model.Graph.Nodes), FloatWeights: floatWeights(c.Tensors)},
 	}
 	r.fill(c.Model, c.Tensors)
@@ -88,14 +94,21 @@ func (f *container) record(c *convert.Contents) (*inspectRecord, error) {
 	} else {
 		r.Why = "converted without data: no drift was measured"
 	}
-	return r, nil
+	return r
 }
 
 // record describes an open model in JSON.
 func (in *input) record() verify.Model {
+	r := in.header()
 	sum := in.file.SHA256()
+	r.SHA256 = hex.EncodeToString(sum[:])
+	return r
+}
+
+// header is record without the digest, which takes reading the whole file.
+func (in *input) header() verify.Model {
 	m := in.file.Model
 	list, _ := convert.ListTensors(m) // faults of tensors are reported where they are read
-	return verify.Model{Path: in.name, SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(in.file.Bytes)), Format: "onnx",
+	return verify.Model{Path: in.name, Bytes: int64(len(in.file.Bytes)), Format: "onnx",
 		Opset: m.Opset(onnxio.DefaultDomain), Nodes: len(m.Graph.Nodes), FloatWeights: floatWeights(list)}
 }

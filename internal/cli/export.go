@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 
 	urfave "github.com/urfave/cli/v2"
@@ -17,10 +19,11 @@ import (
 
 func (s *session) exportCommand() *urfave.Command {
 	return s.command(urfave.Command{
-		Name: "export", Usage: "write a standard ONNX file again", ArgsUsage: "MODEL.bq [-o MODEL.bq.onnx] [--form qdq|float]",
+		Name: "export", Usage: "write a standard ONNX file again", ArgsUsage: "MODEL.bq [-o MODEL.bq.onnx] [--form qdq|float] [--external]",
 		Description: "bq export model.bq\nbq export model.bq --form float -o model.float.onnx\nbq export model.bq -o - | sha256sum",
 		Flags: []urfave.Flag{
 			&urfave.StringFlag{Name: "form", Usage: "qdq: codes behind DequantizeLinear, or Gather from a table for codebooks; float: plain values", Value: "qdq"},
+			&urfave.BoolFlag{Name: "external", Usage: "large tensors in a file beside the model, OUT.data; always where it would pass 2 GiB", DisableDefaultText: true},
 		},
 	}, "the ONNX file, - for stdout; by default beside the container", true, s.export)
 }
@@ -41,9 +44,6 @@ type widenedRecord struct {
 	BitsWas int    `json:"bits_was"`
 	BitsNow int    `json:"bits_now"`
 }
-
-// maxExport is the largest message that protobuf readers accept.
-const maxExport = 1<<31 - 1
 
 // producer marks the models that bq writes.
 const producer = "bq"
@@ -81,9 +81,14 @@ func (s *session) export(c *urfave.Context) error {
 		return fmt.Errorf("reading %s: %w", shown(path), err)
 	}
 	m.ProducerName, m.ProducerVersion = producer, Version
-	size := m.Size()
-	if size > maxExport {
-		return fmt.Errorf("exporting %s: %s bytes are more than one protobuf file can hold", path, thousands(size))
+	if size := m.Size(); c.Bool("external") || size > onnxio.MaxFileSize {
+		if out == nil {
+			return &hintError{fmt.Errorf("exporting %s: %s bytes and external data are more than stdout can take", path, thousands(size)), "-o FILE"}
+		}
+		if err := s.exportExternal(out, m); err != nil {
+			return err
+		}
+		return s.reportExport(f, out, m, counts, c.String("form"))
 	}
 	fill := func(w io.Writer) error {
 		b := bufio.NewWriterSize(w, 1<<20)
@@ -100,6 +105,23 @@ func (s *session) export(c *urfave.Context) error {
 		return err
 	}
 	return s.reportExport(f, out, m, counts, c.String("form"))
+}
+
+// dataSuffix behind the name of a model is the name of its external data.
+const dataSuffix = ".data"
+
+// exportExternal writes the model with its large tensors in a file beside it.
+func (s *session) exportExternal(out *target, m *onnxio.Model) error {
+	data := &target{path: out.path + dataSuffix, force: out.force, avoid: out.avoid, ours: func(string) bool { return isExport(out.path) }}
+	if err := data.check(); err != nil {
+		return err
+	}
+	distinct := func() error {
+		inputs := s.inputFiles()
+		return errors.Join(out.distinct(inputs), data.distinct(inputs))
+	}
+	_, err := m.Save(out.path, onnxio.SaveOptions{External: true, Replace: true, Track: trackTemporary, Commit: distinct})
+	return err
 }
 
 // isExport reports whether a file is a model that bq wrote.
@@ -163,7 +185,13 @@ func (s *session) reportExport(f *container, out *target, m *onnxio.Model, count
 		}
 		return s.printJSON(rec)
 	}
-	s.printf("%s  %s bytes, opset %d; %s\n", out.path, thousands(int64(len(written.file.Bytes))), opset, loweredText(counts, form))
+	external := ""
+	for _, path := range written.file.ExternalPaths {
+		if info, err := os.Stat(path); err == nil {
+			external += fmt.Sprintf(" and %s bytes in %s", thousands(info.Size()), filepath.Base(path))
+		}
+	}
+	s.printf("%s  %s bytes%s, opset %d; %s\n", out.path, thousands(int64(len(written.file.Bytes))), external, opset, loweredText(counts, form))
 	if len(counts.Plain) > 0 {
 		s.note("left as plain values, as their blocks cross the rows of the tensor: %s", strings.Join(counts.Plain, ", "))
 	}

@@ -169,6 +169,10 @@ func (s *session) openModel(name string) (*input, error) {
 		return nil, err
 	}
 	s.files = append(s.files, in.paths()...)
+	if err := in.file.Model.Check(); err != nil {
+		in.close()
+		return nil, fmt.Errorf("reading %s: %w", shown(name), err)
+	}
 	return in, nil
 }
 

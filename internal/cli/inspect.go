@@ -15,10 +15,11 @@ import (
 
 func (s *session) inspectCommand() *urfave.Command {
 	return s.command(urfave.Command{
-		Name: "inspect", Usage: "show what is in a file", ArgsUsage: "FILE [--tensors] [--tensor GLOB]",
-		Description: "bq inspect model.bq\nbq inspect model.bq --tensors\nbq inspect model.bq --tensor 'conv1.*'",
+		Name: "inspect", Usage: "show what is in a file", ArgsUsage: "FILE [--tensors] [--values] [--tensor GLOB]",
+		Description: "bq inspect model.bq\nbq inspect model.bq --tensors\nbq inspect model.onnx --values\nbq inspect model.bq --tensor 'conv1.*'",
 		Flags: []urfave.Flag{
 			&urfave.BoolFlag{Name: "tensors", Usage: "a line for each float tensor, with the reasons for keeping", DisableDefaultText: true},
+			&urfave.BoolFlag{Name: "values", Usage: "a line for each value of the graph: type and shape, inferred", DisableDefaultText: true},
 			&urfave.StringSliceFlag{Name: "tensor", Usage: "read the codes of the tensors that a glob fits: levels, scales, a histogram; repeatable"},
 		},
 	}, resultOutput, false, s.inspect)
@@ -33,6 +34,7 @@ type inspectRecord struct {
 	Outputs      []valueRecord      `json:"outputs"`
 	Size         *sizeRecord        `json:"size"`
 	Tensors      []tensorRecord     `json:"tensors"`
+	Values       []inferredRecord   `json:"values,omitempty"` // under --values
 	Activations  []activationRecord `json:"activations,omitempty"`
 	Data         *calibrationRecord `json:"data"`
 	Drift        []heldOutRecord    `json:"drift"`
@@ -86,13 +88,22 @@ func (s *session) inspectModel(c *urfave.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", path, err)
 	}
-	rec := inspectRecord{Schema: "bq.inspect/1", Model: in.record(), MadeBy: strings.TrimSpace(in.file.Model.ProducerName + " " + in.file.Model.ProducerVersion),
-		SourceSHA256: in.record().SHA256, Why: "an ONNX model: size, data and drift belong to containers"}
+	rec := inspectRecord{Schema: "bq.inspect/1", Model: in.header(), MadeBy: strings.TrimSpace(in.file.Model.ProducerName + " " + in.file.Model.ProducerVersion),
+		Why: "an ONNX model: size, data and drift belong to containers"}
 	rec.fill(in.file.Model, list)
 	for i := range rec.Tensors {
 		rec.Tensors[i].State, rec.Tensors[i].Why = "float", ""
 	}
+	if c.Bool("values") {
+		if rec.Values, err = s.inferValues(in.file.Model, path); err != nil {
+			return err
+		}
+	}
 	if s.json {
+		if rec.Model.SHA256, err = s.digest(path); err != nil {
+			return err
+		}
+		rec.SourceSHA256 = rec.Model.SHA256
 		return s.printJSON(rec)
 	}
 	m := in.file.Model
@@ -110,7 +121,24 @@ func (s *session) inspectModel(c *urfave.Context, path string) error {
 	if c.Bool("tensors") {
 		s.modelTable(list)
 	}
+	if c.Bool("values") {
+		s.valueTable(rec.Values)
+	}
 	return nil
+}
+
+// digest returns the digest of an input file in hexadecimal.
+func (s *session) digest(name string) (string, error) {
+	f, _, err := s.openInput(name)
+	if err != nil {
+		return "", fmt.Errorf("reading %s: %w", shown(name), err)
+	}
+	defer f.Close()
+	sum, err := fileSHA256(f)
+	if err != nil {
+		return "", fmt.Errorf("reading %s: %w", shown(name), err)
+	}
+	return sum, nil
 }
 
 // modelTable prints a line for each float tensor of an ONNX model.
@@ -137,13 +165,21 @@ func (s *session) inspectContainer(c *urfave.Context, path string) error {
 	if globs := c.StringSlice("tensor"); len(globs) > 0 {
 		return s.inspectTensors(f.File, contents, globs)
 	}
-	rec, err := f.record(contents)
-	if err != nil {
-		return err
+	var inferred []inferredRecord
+	if c.Bool("values") {
+		if inferred, err = s.inferValues(contents.Model, path); err != nil {
+			return err
+		}
 	}
 	if s.json {
+		rec, err := f.record(contents)
+		if err != nil {
+			return err
+		}
+		rec.Values = inferred
 		return s.printJSON(rec)
 	}
+	rec := f.header(contents)
 	a, m := contents.About, contents.Model
 	s.printf("bq container 1, made by %s from a model of %s bytes (sha256 %.8s...), opset %d, %s\n", escape(a.MadeBy), thousands(a.Source.Bytes), a.Source.SHA256,
 		m.Opset(onnxio.DefaultDomain), plural(len(m.Graph.Nodes), "node"))
@@ -159,6 +195,9 @@ func (s *session) inspectContainer(c *urfave.Context, path string) error {
 	}
 	if c.Bool("tensors") {
 		s.tensorTable(contents.Tensors)
+	}
+	if c.Bool("values") {
+		s.valueTable(inferred)
 	}
 	return nil
 }

@@ -64,3 +64,43 @@ func filled(n int, v float32) []float32 {
 	}
 	return d
 }
+
+// BenchmarkOperator runs one node of each family on one thread, at sizes that real models have.
+func BenchmarkOperator(b *testing.B) {
+	f := func(shape ...int) *onnxio.Array {
+		a := onnxio.NewArray(onnxio.Float, shape...)
+		for i := range a.F32() {
+			a.F32()[i] = float32(i%17) / 8
+		}
+		return a
+	}
+	for _, c := range []struct {
+		name, op string
+		opset    int64
+		in       []*onnxio.Array
+		attrs    []*onnxio.Attribute
+	}{
+		{"Attention", "Attention", 23, []*onnxio.Array{f(1, 8, 64, 32), f(1, 8, 64, 32), f(1, 8, 64, 32)}, nil},
+		{"LayerNormalization", "LayerNormalization", 17, []*onnxio.Array{f(128, 384), f(384), f(384)}, nil},
+		{"BatchNormalization", "BatchNormalization", 15, []*onnxio.Array{f(1, 64, 56, 56), f(64), f(64), f(64), f(64)}, nil},
+		{"CumSum", "CumSum", 14, []*onnxio.Array{f(64, 1024), longs([]int{}, 1)}, nil},
+		{"LSTM", "LSTM", 14, []*onnxio.Array{f(32, 1, 64), f(1, 256, 64), f(1, 256, 64)}, []*onnxio.Attribute{integerAttr("hidden_size", 64)}},
+		{"Resize", "Resize", 13, []*onnxio.Array{f(1, 32, 20, 20), nil, f(4)}, []*onnxio.Attribute{text("mode", "linear")}},
+		{"TopK", "TopK", 11, []*onnxio.Array{f(16, 1024), longs([]int{1}, 8)}, nil},
+		{"Gather", "Gather", 13, []*onnxio.Array{f(1000, 256), longs([]int{4}, 7, 500, 3, 999)}, nil},
+		{"RandomNormalLike", "RandomNormalLike", 13, []*onnxio.Array{f(64, 1024)}, nil},
+		{"Dropout", "Dropout", 13, []*onnxio.Array{f(64, 1024), floats([]int{}, 0.5), truths(true)}, nil},
+	} {
+		if c.op == "Resize" {
+			copy(c.in[2].F32(), []float32{1, 1, 2, 2})
+		}
+		b.Run("op="+c.name, func(b *testing.B) {
+			b.SetBytes(arrayBytes(c.in[0]))
+			for b.Loop() {
+				if _, err := runNode(c.opset, c.op, c.in, 1, c.attrs...); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

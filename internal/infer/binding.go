@@ -163,14 +163,6 @@ func (b *binding) refuseSet(names ...string) {
 	}
 }
 
-// constant returns input i where it is known at Compile, else nil.
-func (b *binding) constant(i int) *onnxio.Array {
-	if i >= len(b.node.in) || b.node.in[i] < 0 {
-		return nil
-	}
-	return b.scope.g.consts[b.node.in[i]]
-}
-
 // given reports whether the node has input i.
 func (b *binding) given(i int) bool { return i < len(b.node.in) && b.node.in[i] >= 0 }
 

@@ -3,7 +3,6 @@ package infer
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"bq/onnxio"
 )
@@ -48,20 +47,29 @@ type compiler struct {
 	depth  int
 	prefix string // where the graph stands, for messages: `node 4 (If) then_branch: `
 	folded int64
-	gaps   []gap
+	gaps   []MissingOp
 
 	opsets   []*onnxio.Opset // of the local function that is being compiled
 	expanded int             // nodes of the bodies of local functions so far
 }
-
-// gap is a node that cannot run.
-type gap struct{ domain, op, where, text string }
 
 // scope resolves the names of one graph while it is compiled.
 type scope struct {
 	g     *graph
 	slots map[string]int
 	outer *scope
+	stuck map[string]bool // outputs of nodes that no order can compute
+	cycle string          // the nodes of a cycle among them
+}
+
+// why says why a name stands for nothing.
+func (s *scope) why(name string) string {
+	for at := s; at != nil; at = at.outer {
+		if at.stuck[name] {
+			return "comes from a cycle of nodes: " + at.cycle
+		}
+	}
+	return "is neither a graph input nor computed by an earlier node"
 }
 
 func (s *scope) define(name string) (int, bool) {
@@ -109,7 +117,11 @@ func (c *compiler) graph(g *onnxio.Graph, outer *scope) (*graph, error) {
 		}
 		s.g.inputs = append(s.g.inputs, slot)
 	}
-	for _, i := range ordered(g) {
+	order, stuck := ordered(g)
+	if stuck > 0 {
+		s.knot(g, order[len(order)-stuck:])
+	}
+	for _, i := range order {
 		if err := c.node(i, g.Nodes[i], s); err != nil {
 			return nil, err
 		}
@@ -123,6 +135,16 @@ func (c *compiler) graph(g *onnxio.Graph, outer *scope) (*graph, error) {
 	}
 	s.g.lifetimes()
 	return s.g, nil
+}
+
+// knot notes the nodes of g that no order can compute.
+func (s *scope) knot(g *onnxio.Graph, stuck []int) {
+	s.cycle, s.stuck = cycleText(g, cycle(g, stuck)), map[string]bool{}
+	for _, i := range stuck {
+		for _, out := range g.Nodes[i].Outputs {
+			s.stuck[out] = true
+		}
+	}
 }
 
 // constants decodes the initializers of g.
@@ -183,7 +205,7 @@ func (c *compiler) node(i int, n *onnxio.Node, s *scope) error {
 		text = b.unsupported
 	}
 	if text != "" {
-		c.gaps = append(c.gaps, gap{onnxio.CanonicalDomain(n.Domain), n.OpType, c.prefix + nd.where, text})
+		c.gaps = append(c.gaps, MissingOp{onnxio.CanonicalDomain(n.Domain), n.OpType, c.prefix + nd.where, text})
 		nd.run = nil
 	}
 	for _, name := range n.Outputs {
@@ -210,8 +232,7 @@ func (s *scope) inputs(nd *node) ([]int, error) {
 		if name != "" {
 			var ok bool
 			if slot, ok = s.resolve(name); !ok {
-				return nil, &onnxio.FormatError{Where: nd.where,
-					Text: "input " + onnxio.Quote(name) + " is neither a graph input nor computed by an earlier node"}
+				return nil, &onnxio.FormatError{Where: nd.where, Text: "input " + onnxio.Quote(name) + " " + s.why(name)}
 			}
 		}
 		in = append(in, slot)
@@ -272,7 +293,7 @@ func (c *compiler) fold(nd *node, s *scope) bool {
 			return false
 		}
 	}
-	r := &run{threads: c.opt.Threads, limit: min(foldBytes, foldTotal-c.folded)}
+	r := &run{threads: c.opt.Threads, limit: min(foldBytes, foldTotal-c.folded, c.opt.MaxBytes)}
 	outs, err := r.call(nd, in)
 	if err != nil {
 		return false
@@ -332,24 +353,4 @@ func (g *graph) lifetimes() {
 			g.nodes[i].free = append(g.nodes[i].free, slot)
 		}
 	}
-}
-
-// missing returns one error for everything that is not supported, nil where nothing is.
-func (c *compiler) missing() error {
-	if len(c.gaps) == 0 {
-		return nil
-	}
-	if len(c.gaps) == 1 {
-		return &onnxio.UnsupportedError{Where: c.gaps[0].where, Text: c.gaps[0].text}
-	}
-	const shown = 20
-	var list []string
-	for i, g := range c.gaps {
-		if i == shown {
-			list = append(list, fmt.Sprintf("and %d more", len(c.gaps)-shown))
-			break
-		}
-		list = append(list, g.where+": "+g.text)
-	}
-	return &onnxio.UnsupportedError{Where: fmt.Sprintf("%d nodes", len(c.gaps)), Text: strings.Join(list, "; ")}
 }

@@ -11,22 +11,14 @@ import (
 // Fused operators of the com.microsoft domain that normalize or activate.
 // https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
 
-// rowsNormalized applies f to every row of the last dimension of x, a float32 array.
+// rowsNormalized applies f to every row of the last dimension of x.
 func (r *run) rowsNormalized(x *onnxio.Array, f func(dst, src []float32)) (*onnxio.Array, error) {
-	if len(x.Shape) == 0 {
-		return nil, fmt.Errorf("normalizing a value of rank 0")
-	}
-	out, err := r.new(onnxio.Float, x.Shape...)
+	rows, err := r.openRows(x, -1)
 	if err != nil {
 		return nil, err
 	}
-	size := x.Shape[len(x.Shape)-1]
-	if size == 0 {
-		return out, nil
-	}
-	d := x.F32()
-	kernel.Parallel(r.threads, len(d)/size, func(i int) { f(out.F32()[i*size:(i+1)*size], d[i*size:(i+1)*size]) })
-	return out, nil
+	rows.each(r, func(_ int, dst, src []float32) { f(dst, src) })
+	return rows.out, nil
 }
 
 // sum adds broadcast values in float32; nil ones are left out. The result has the shape of the first.
@@ -100,13 +92,6 @@ func (b *binding) refuseOutputs(outputs ...int) {
 			b.refuse("output %d", i)
 		}
 	}
-}
-
-// bindSimplifiedLayerNormalization: RMSNormalization under the name that ONNX Runtime's optimizer writes, in the default
-// domain; the second output is 1 / sqrt(mean(X^2) + epsilon).
-func bindSimplifiedLayerNormalization(b *binding) runFunc {
-	b.refuseOutputs(1)
-	return bindRMSNormalization(b)
 }
 
 // bindEmbedLayerNormalization: LayerNormalization of word[input_ids] + position[position_ids] + segment[segment_ids]; the

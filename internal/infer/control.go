@@ -79,8 +79,8 @@ func bindLoop(b *binding) runFunc {
 			}
 			state = outs[1 : 1+carried]
 			for k, v := range outs[1+carried:] {
-				if r.live += arrayBytes(v); r.live > r.limit {
-					return nil, fmt.Errorf("stacked values exceed the limit of %d bytes", r.limit)
+				if err := r.hold(v); err != nil {
+					return nil, err
 				}
 				stacks[k] = append(stacks[k], v)
 			}

@@ -29,62 +29,6 @@ func bindBitCast(b *binding) runFunc {
 	}
 }
 
-// bindCumProd: running products along an axis, excluding the element itself with exclusive, from the end with reverse.
-func bindCumProd(b *binding) runFunc {
-	exclusive, reverse := b.bool("exclusive", false), b.bool("reverse", false)
-	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
-		x := in[0]
-		at, err := scalarOr(in[1], 0)
-		if err != nil {
-			return nil, err
-		}
-		a, err := axisOf(int64(at), len(x.Shape))
-		if err != nil {
-			return nil, err
-		}
-		out, err := r.new(x.Type, x.Shape...)
-		if err != nil {
-			return nil, err
-		}
-		n, stride := x.Shape[a], product(x.Shape[a+1:])
-		switch d := x.Data.(type) {
-		case []float32:
-			multiplyUp(out.Data.([]float32), d, n, stride, exclusive, reverse)
-		case []float64:
-			multiplyUp(out.Data.([]float64), d, n, stride, exclusive, reverse)
-		case []int32:
-			multiplyUp(out.Data.([]int32), d, n, stride, exclusive, reverse)
-		case []int64:
-			multiplyUp(out.Data.([]int64), d, n, stride, exclusive, reverse)
-		case []uint32:
-			multiplyUp(out.Data.([]uint32), d, n, stride, exclusive, reverse)
-		case []uint64:
-			multiplyUp(out.Data.([]uint64), d, n, stride, exclusive, reverse)
-		default:
-			return nil, typeError(x)
-		}
-		return []*onnxio.Array{out}, nil
-	}
-}
-
-func multiplyUp[T number](dst, src []T, n, stride int, exclusive, reverse bool) {
-	for row := range len(src) / max(1, n) {
-		base := row/stride*n*stride + row%stride
-		total := T(1)
-		for k := range n {
-			i := base + k*stride
-			if reverse {
-				i = base + (n-1-k)*stride
-			}
-			before := total
-			total *= src[i]
-			if dst[i] = total; exclusive {
-				dst[i] = before
-			}
-		}
-	}
-}
-
 // bindDet: the determinant of every matrix of X [..., M, M], by elimination with the largest pivot in float64.
 func bindDet(*binding) runFunc {
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {

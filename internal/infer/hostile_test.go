@@ -44,12 +44,14 @@ func TestHostileInputs(t *testing.T) {
 	}
 }
 
-// TestHostileContribInputs does the same with the cases of TestContrib.
-func TestHostileContribInputs(t *testing.T) {
-	files, names := contribCases(t)
-	for _, name := range names {
-		for _, line := range attack(files, name) {
-			t.Errorf("%s: %s", name, line)
+// TestHostileArchiveInputs does the same with the cases of TestArchives.
+func TestHostileArchiveInputs(t *testing.T) {
+	for _, archive := range archives {
+		files, names := archiveCases(t, archive)
+		for _, name := range names {
+			for _, line := range attack(files, name) {
+				t.Errorf("%s: %s", name, line)
+			}
 		}
 	}
 }

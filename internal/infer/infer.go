@@ -23,7 +23,12 @@ type Options struct {
 	MaxBytes int64 // bytes of intermediate values that may be alive in one Run; 0 means DefaultMaxBytes
 }
 
-// DefaultMaxBytes bounds the intermediate values of one Run where Options does not.
+// DefaultMaxBytes bounds the intermediate values of one Run where Options does not. What would exceed the bound is an
+// error that names the node, before it is allocated: a few bytes of a model (ConstantOfShape, Expand, Tile, Pad, a Loop
+// that stacks values) can ask for any amount. Further bounds, whatever the options say: maxValueElements elements in one
+// value, maxEmptySpread for the other dimensions of a value without elements, maxSequence values in one sequence,
+// maxIterations of one Loop, maxSteps nodes in one Run. Operators may for a moment take as much again, at most eight
+// bytes for each element of their inputs and outputs.
 const DefaultMaxBytes = 8 << 30
 
 // Program is a compiled model. It holds no state between runs and is safe for concurrent use.
@@ -41,9 +46,9 @@ type Visitor func(n *onnxio.Node, output string, v *onnxio.Array) (*onnxio.Array
 // Compile prepares m with the default options: see Options.Compile.
 func Compile(m *onnxio.Model) (*Program, error) { return Options{}.Compile(m) }
 
-// Compile prepares m. It fails with an *onnxio.UnsupportedError that lists every node whose operator, operator set
-// version or attributes are not implemented, and with an *onnxio.FormatError where the graph is malformed. The
-// constants of m are decoded: the file it was read from may be closed afterwards.
+// Compile prepares m. It fails with a *MissingError that lists every node whose operator, operator set version or
+// attributes are not implemented, and with an *onnxio.FormatError where the graph is malformed. The constants of m are
+// decoded: the file it was read from may be closed afterwards.
 func (o Options) Compile(m *onnxio.Model) (*Program, error) {
 	if o.Threads <= 0 {
 		o.Threads = runtime.GOMAXPROCS(0)

@@ -58,56 +58,6 @@ func TestFeedErrors(t *testing.T) {
 	}
 }
 
-func TestCompileNamesAllThatIsMissing(t *testing.T) {
-	m := modelOf(12, newNode("Frob", "x", "a"), newNode("Relu", "a", "b"), newNode("Nicate", "b", "y"))
-	m.Graph.Nodes[2].Domain, m.Graph.Nodes[2].Name = "com.acme", "last"
-	m.Opsets = append(m.Opsets, &onnxio.Opset{Domain: "com.acme", Version: 3})
-	m.Graph.Inputs = []*onnxio.ValueInfo{{Name: "x"}}
-	m.Graph.Outputs = []*onnxio.ValueInfo{{Name: "y"}}
-	_, err := Compile(m)
-	var unsupported *onnxio.UnsupportedError
-	if !errors.As(err, &unsupported) {
-		t.Fatalf("got %v, want an UnsupportedError", err)
-	}
-	for _, want := range []string{`node 0 (Frob): operator Frob of domain ai.onnx, opset 12`, `node 2 "last" (Nicate): operator Nicate of domain com.acme, opset 3`} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("%v lacks %s", err, want)
-		}
-	}
-	list, err := Missing(m)
-	if err != nil || len(list) != 2 || list[1].Node != `node 2 "last" (Nicate)` {
-		t.Errorf("missing: %v, %v", list, err)
-	}
-}
-
-func TestMalformedGraphs(t *testing.T) {
-	y := []*onnxio.ValueInfo{{Name: "y"}}
-	for _, c := range []struct {
-		name  string
-		nodes []*onnxio.Node
-		want  string
-	}{
-		{"undefined", []*onnxio.Node{newNode("Relu", "ghost", "y")}, `node 0 (Relu): input "ghost" is neither`},
-		{"cycle", []*onnxio.Node{newNode("Relu", "b", "a"), newNode("Relu", "a", "b"), newNode("Relu", "b", "y")}, `input "b" is neither`},
-		{"itself", []*onnxio.Node{newNode("Relu", "y", "y")}, `input "y" is neither`},
-		{"twice", []*onnxio.Node{newNode("Relu", "x", "y"), newNode("Abs", "x", "y")}, `node 1 (Abs): output "y" is defined twice`},
-		{"no output", []*onnxio.Node{newNode("Relu", "x", "z")}, `graph output "y": no node computes it`},
-		{"no outputs", []*onnxio.Node{newNode("Relu", "x", "")}, "no outputs"},
-		{"no branch", []*onnxio.Node{newNode("If", "x", "y")}, `attribute "then_branch": no graph`},
-	} {
-		m := modelOf(13, c.nodes...)
-		m.Graph.Inputs, m.Graph.Outputs = []*onnxio.ValueInfo{{Name: "x"}}, y
-		_, err := Compile(m)
-		var format *onnxio.FormatError
-		if !errors.As(err, &format) || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: got %v, want %s", c.name, err, c.want)
-		}
-	}
-	if _, err := Compile(&onnxio.Model{}); err == nil {
-		t.Error("a model without graph compiles")
-	}
-}
-
 func TestVisitorSeesAndReplaces(t *testing.T) {
 	p, err := Compile(smallConvNet())
 	if err != nil {
@@ -180,16 +130,6 @@ func TestMemoryIsFreedAfterLastUse(t *testing.T) {
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("limit %d: %v, want %q", limit, err, want)
 		}
-	}
-}
-
-func TestMissingInSubgraphNamesThePlace(t *testing.T) {
-	m := modelOf(13, newNode("If", "c", "y", graphAttr("then_branch", branch("Frob", "x")), graphAttr("else_branch", branch("Identity", "x"))))
-	m.Graph.Inputs = []*onnxio.ValueInfo{{Name: "x"}, {Name: "c"}}
-	m.Graph.Outputs = []*onnxio.ValueInfo{{Name: "y"}}
-	want := "node 0 (If) then_branch: node 0 (Frob): operator Frob of domain ai.onnx, opset 13"
-	if _, err := Compile(m); err == nil || err.Error() != want {
-		t.Errorf("got %v, want %s", err, want)
 	}
 }
 

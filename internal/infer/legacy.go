@@ -2,6 +2,7 @@ package infer
 
 import (
 	"fmt"
+	"math"
 
 	"bq/onnxio"
 )
@@ -51,5 +52,34 @@ func bindCrop(b *binding) runFunc {
 			return nil, fmt.Errorf("cropping %v by border %v, scale %v", x.Shape, border, scale)
 		}
 		return one(r.slice(x, []int{top, left}, []int{bottom, right}, []int{2, 3}, nil))
+	}
+}
+
+// bindScale: scale * X.
+func bindScale(b *binding) runFunc {
+	scale := float64(b.float("scale", 1))
+	return activation(func(v float64) float64 { return scale * v })
+}
+
+// bindScaledTanh: alpha * tanh(beta * X).
+func bindScaledTanh(b *binding) runFunc {
+	alpha, beta := float64(b.float("alpha", 1)), float64(b.float("beta", 1))
+	return activation(func(v float64) float64 { return alpha * math.Tanh(beta*v) })
+}
+
+// bindParametricSoftplus: alpha * ln(exp(beta * X) + 1).
+func bindParametricSoftplus(b *binding) runFunc {
+	alpha, beta := float64(b.float("alpha", 1)), float64(b.float("beta", 1))
+	return activation(func(v float64) float64 { return alpha * softplus(beta*v) })
+}
+
+// bindDynamicSlice: Slice with the inputs starts, ends and axes, which later became Slice of version 10.
+func bindDynamicSlice(*binding) runFunc {
+	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		var axes []int
+		if in[3] != nil {
+			axes = intsOf(in[3])
+		}
+		return one(r.slice(in[0], intsOf(in[1]), intsOf(in[2]), axes, nil))
 	}
 }

@@ -8,42 +8,6 @@ import (
 	"bq/onnxio"
 )
 
-// bindBatchNormalization: Y = (X - mean) / sqrt(var + epsilon) * scale + B per channel, with the given statistics.
-func bindBatchNormalization(b *binding) runFunc {
-	eps := float64(b.float("epsilon", 1e-5))
-	b.ignore("momentum")
-	if b.int("spatial", 1) == 0 {
-		b.refuse("attribute \"spatial\" = 0")
-	}
-	if b.bool("training_mode", false) {
-		b.refuse("training mode")
-	}
-	if len(b.node.Outputs) > 1 {
-		b.refuse("outputs of the training mode")
-	}
-	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
-		x := in[0]
-		if len(x.Shape) < 1 {
-			return nil, fmt.Errorf("normalizing a value of rank 0")
-		}
-		c := 1
-		if len(x.Shape) > 1 {
-			c = x.Shape[1]
-		}
-		p, err := r.perChannel(in[1:5], c)
-		if err != nil {
-			return nil, err
-		}
-		scale, shift := make([]float32, c), make([]float32, c)
-		for i := range c {
-			s := float64(p[0][i]) / math.Sqrt(float64(p[3][i])+eps)
-			scale[i] = float32(s)
-			shift[i] = float32(float64(p[1][i]) - float64(p[2][i])*s)
-		}
-		return r.planes(x, c, func(dst, src []float32, ch int) { kernel.Affine(dst, src, scale[ch], shift[ch]) })
-	}
-}
-
 // perChannel returns parameters of c values each as float32.
 func (r *run) perChannel(in []*onnxio.Array, c int) ([][]float32, error) {
 	var p [][]float32
@@ -120,18 +84,23 @@ func bindInstanceNormalization(b *binding) runFunc {
 	}
 }
 
-// bindGroupNormalization: channels normalized in groups, then scale and bias per channel.
+// bindGroupNormalization: channels normalized in groups, then scale and bias per channel, or before version 21 per
+// group.
 func bindGroupNormalization(b *binding) runFunc {
 	eps, groups := float64(b.float("epsilon", 1e-5)), int(b.int("num_groups", 0))
 	b.stash()
+	perGroup := b.version < 21
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
 		x := in[0]
 		if len(x.Shape) < 2 || groups < 1 || x.Shape[1]%groups != 0 {
 			return nil, fmt.Errorf("normalizing shape %v in %d groups", x.Shape, groups)
 		}
 		c := x.Shape[1]
-		each := c / groups
-		p, err := r.perChannel(in[1:3], c)
+		each, params := c/groups, c
+		if perGroup {
+			params = groups
+		}
+		p, err := r.perChannel(in[1:3], params)
 		if err != nil {
 			return nil, err
 		}
@@ -139,8 +108,11 @@ func bindGroupNormalization(b *binding) runFunc {
 			normalize(dst, src, eps)
 			size := len(src) / max(1, each)
 			for i := range each {
-				part := dst[i*size : (i+1)*size]
-				kernel.Affine(part, part, p[0][g*each+i], p[1][g*each+i])
+				part, at := dst[i*size:(i+1)*size], g*each+i
+				if perGroup {
+					at = g
+				}
+				kernel.Affine(part, part, p[0][at], p[1][at])
 			}
 		})
 	}
@@ -149,40 +121,58 @@ func bindGroupNormalization(b *binding) runFunc {
 // stash accepts stash_type: statistics are always taken in float64.
 func (b *binding) stash() { b.ignore("stash_type") }
 
+// rowFrame is a value seen as rows, the dimensions from an axis on, and the float32 result of the same shape.
+type rowFrame struct {
+	src        []float32
+	out        *onnxio.Array
+	rows, size int
+	stat       []int // shape of one number per row
+}
+
+func (r *run) openRows(x *onnxio.Array, axis int64) (*rowFrame, error) {
+	a, err := axisOf(axis, len(x.Shape))
+	if err != nil {
+		return nil, err
+	}
+	f := &rowFrame{rows: product(x.Shape[:a]), size: product(x.Shape[a:]), stat: append([]int{}, x.Shape...)}
+	for i := a; i < len(f.stat); i++ {
+		f.stat[i] = 1
+	}
+	if f.src, err = r.float32s(x); err != nil {
+		return nil, err
+	}
+	f.out, err = r.new(floatType(x.Type), x.Shape...)
+	return f, err
+}
+
+// each applies row to every row, with its number.
+func (f *rowFrame) each(r *run, row func(i int, dst, src []float32)) {
+	dst := f.out.F32()
+	kernel.Parallel(r.threads, f.rows, func(i int) {
+		row(i, dst[i*f.size:(i+1)*f.size], f.src[i*f.size:(i+1)*f.size])
+	})
+}
+
 // bindLayerNormalization: normalized over the dimensions from axis on, then Scale and B, which broadcast.
 // ONNX Runtime's optimizer writes it, with the same meaning, into models of versions before 17.
 func bindLayerNormalization(b *binding) runFunc {
 	axis, eps := b.int("axis", -1), float64(b.float("epsilon", 1e-5))
 	b.stash()
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
-		x := in[0]
-		a, err := axisOf(axis, len(x.Shape))
+		f, err := r.openRows(in[0], axis)
 		if err != nil {
 			return nil, err
 		}
-		rows, size := product(x.Shape[:a]), product(x.Shape[a:])
-		d, err := r.float32s(x)
-		if err != nil {
-			return nil, err
-		}
-		out, err := r.new(floatType(x.Type), x.Shape...)
-		if err != nil {
-			return nil, err
-		}
-		stat := append([]int{}, x.Shape...)
-		for i := a; i < len(stat); i++ {
-			stat[i] = 1
-		}
-		mean, factor := make([]float32, rows), make([]float32, rows)
-		kernel.Parallel(r.threads, rows, func(i int) {
-			m, f := normalize(out.F32()[i*size:(i+1)*size], d[i*size:(i+1)*size], eps)
-			mean[i], factor[i] = float32(m), float32(f)
+		mean, factor := make([]float32, f.rows), make([]float32, f.rows)
+		f.each(r, func(i int, dst, src []float32) {
+			m, s := normalize(dst, src, eps)
+			mean[i], factor[i] = float32(m), float32(s)
 		})
-		y, err := r.scaleShift(out, in[1], in[2], x.Type)
+		y, err := r.scaleShift(f.out, in[1], in[2], in[0].Type)
 		if err != nil {
 			return nil, err
 		}
-		return []*onnxio.Array{y, onnxio.Floats(mean, stat...), onnxio.Floats(factor, stat...)}, nil
+		return []*onnxio.Array{y, onnxio.Floats(mean, f.stat...), onnxio.Floats(factor, f.stat...)}, nil
 	}
 }
 
@@ -214,48 +204,49 @@ func (r *run) scaleShift(v, scale, shift *onnxio.Array, t onnxio.DataType) (*onn
 	return r.cast(v, t)
 }
 
-// bindRMSNormalization: X / sqrt(mean(X^2) + epsilon) over the dimensions from axis on, times scale.
+// bindRMSNormalization: X / sqrt(mean(X^2) + epsilon) over the dimensions from axis on, times scale; the factor
+// 1 / sqrt(mean(X^2) + epsilon) is the second output of SimplifiedLayerNormalization, the name under which ONNX
+// Runtime's optimizer writes the operator into the default domain.
 func bindRMSNormalization(b *binding) runFunc {
 	axis, eps := b.int("axis", -1), float64(b.float("epsilon", 1e-5))
 	b.stash()
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
-		x := in[0]
-		a, err := axisOf(axis, len(x.Shape))
+		f, err := r.openRows(in[0], axis)
 		if err != nil {
 			return nil, err
 		}
-		rows, size := product(x.Shape[:a]), product(x.Shape[a:])
-		d, err := r.float32s(x)
-		if err != nil {
-			return nil, err
-		}
-		out, err := r.new(floatType(x.Type), x.Shape...)
-		if err != nil {
-			return nil, err
-		}
-		kernel.Parallel(r.threads, rows, func(i int) {
-			rmsNormalize(out.F32()[i*size:(i+1)*size], d[i*size:(i+1)*size], eps)
-		})
-		return one(r.scaleShift(out, in[1], nil, x.Type))
+		factor := make([]float32, f.rows)
+		f.each(r, func(i int, dst, src []float32) { factor[i] = float32(rmsNormalize(dst, src, eps)) })
+		y, err := r.scaleShift(f.out, in[1], nil, in[0].Type)
+		return []*onnxio.Array{y, onnxio.Floats(factor, f.stat...)}, err
 	}
 }
 
-func rmsNormalize(dst, src []float32, eps float64) {
+func rmsNormalize(dst, src []float32, eps float64) (factor float64) {
 	var sq float64
 	for _, v := range src {
 		sq += float64(v) * float64(v)
 	}
-	f := 1 / math.Sqrt(sq/float64(len(src))+eps)
+	factor = 1 / math.Sqrt(sq/float64(len(src))+eps)
 	for i, v := range src {
-		dst[i] = float32(float64(v) * f)
+		dst[i] = float32(float64(v) * factor)
 	}
+	return factor
 }
 
-// bindMeanVarianceNormalization: (X - E[X]) / (sqrt(E[X^2] - E[X]^2) + 1e-9) over the given axes.
+// bindMeanVarianceNormalization: (X - E[X]) / (sqrt(E[X^2] - E[X]^2) + 1e-9) over the given axes. Before version 9 the
+// axes are told by across_channels, and with normalize_variance = 0 the mean alone is taken off (ONNX Runtime's
+// MeanVarianceNormalization of versions 1 to 8).
 func bindMeanVarianceNormalization(b *binding) runFunc {
-	axes := b.ints("axes")
-	if axes == nil {
-		axes = []int{0, 2, 3}
+	axes, scaled := []int{0, 2, 3}, true
+	if b.version < 9 {
+		axes = []int{2, 3}
+		if b.bool("across_channels", false) {
+			axes = []int{1, 2, 3}
+		}
+		scaled = b.bool("normalize_variance", true)
+	} else if list := b.ints("axes"); list != nil {
+		axes = list
 	}
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
 		x := in[0]
@@ -263,25 +254,22 @@ func bindMeanVarianceNormalization(b *binding) runFunc {
 		if err != nil {
 			return nil, err
 		}
-		d, err := r.float32s(x)
-		if err != nil {
-			return nil, err
-		}
-		n := float64(red.count)
-		sum, sq := make([]float64, red.results), make([]float64, red.results)
-		red.each(func(i, o int) { sum[o] += float64(d[i]) })
-		red.each(func(i, o int) {
-			v := float64(d[i]) - sum[o]/n
-			sq[o] += v * v
+		return r.pooled(x, x.Shape, func(dst, src []float32) {
+			n := float64(red.count)
+			sum, sq := make([]float64, red.results), make([]float64, red.results)
+			red.each(func(i, o int) { sum[o] += float64(src[i]) })
+			red.each(func(i, o int) {
+				v := float64(src[i]) - sum[o]/n
+				sq[o] += float64(v * v)
+			})
+			red.each(func(i, o int) {
+				v := float64(src[i]) - sum[o]/n
+				if scaled {
+					v /= math.Sqrt(sq[o]/n) + 1e-9
+				}
+				dst[i] = float32(v)
+			})
 		})
-		out, err := r.new(floatType(x.Type), x.Shape...)
-		if err != nil {
-			return nil, err
-		}
-		red.each(func(i, o int) {
-			out.F32()[i] = float32((float64(d[i]) - sum[o]/n) / (math.Sqrt(sq[o]/n) + 1e-9))
-		})
-		return one(r.cast(out, x.Type))
 	}
 }
 

@@ -79,26 +79,3 @@ func Ops() []Op {
 	})
 	return list
 }
-
-// MissingOp is something that keeps a model from running.
-type MissingOp struct {
-	Domain, Op string
-	Node       string // `node 31 "nms" (NonMaxSuppression)`
-	Text       string // the operator, its domain and version, or the attribute
-}
-
-// Missing returns what of m is not supported, in the order of its nodes; an error where m is malformed.
-func Missing(m *onnxio.Model) ([]MissingOp, error) {
-	if m.Graph == nil {
-		return nil, &onnxio.FormatError{Where: "model", Text: "has no graph"}
-	}
-	c := &compiler{model: m, opt: Options{Threads: 1}}
-	if _, err := c.graph(m.Graph, nil); err != nil {
-		return nil, err
-	}
-	var list []MissingOp
-	for _, g := range c.gaps {
-		list = append(list, MissingOp{g.domain, g.op, g.where, g.text})
-	}
-	return list, nil
-}

@@ -197,6 +197,7 @@ func TestMalformedNodes(t *testing.T) {
 		{13, "Resize", arrays{image, nil, floats([]int{4}, 1, 1, 1e9, 1e9)}, nil, "limit"},
 		{11, "TopK", arrays{v, longs([]int{1}, 3)}, nil, "the 3 largest of 2"},
 		{13, "ReduceSum", arrays{v, longs([]int{1}, 5)}, nil, "axis 5"},
+		{13, "ReduceMax", arrays{{Type: onnxio.String, Shape: []int{0}, Data: []string{}}}, nil, "string"},
 		{13, "ArgMax", arrays{floats([]int{0})}, nil, "no elements"},
 		{16, "ScatterND", arrays{v, longs([]int{1, 1}, 9), floats([]int{1}, 1)}, nil, "index 9 of 2"},
 		{11, "ScatterElements", arrays{v, longs([]int{3}, 0, 0, 0), v}, nil, "updates"},

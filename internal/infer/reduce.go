@@ -183,7 +183,7 @@ func (r *run) logSumExp(x *onnxio.Array, p *reduction) (*onnxio.Array, error) {
 // reduceIntegers reduces integers and booleans in int64, which wraps; means and roots truncate.
 func (r *run) reduceIntegers(name string, x *onnxio.Array, p *reduction) (*onnxio.Array, error) {
 	d := x.Ints()
-	if d == nil && x.Len() > 0 {
+	if d == nil && x.Len() > 0 || x.Type == onnxio.String {
 		return nil, typeError(x)
 	}
 	acc, err := r.new(onnxio.Int64, p.shape...)
@@ -285,66 +285,5 @@ func argument(b *binding, sign float64) runFunc {
 			}
 		})
 		return []*onnxio.Array{out}, nil
-	}
-}
-
-// bindCumSum: running sums along an axis, excluding the element itself with exclusive, from the end with reverse.
-func bindCumSum(b *binding) runFunc {
-	exclusive, reverse := b.bool("exclusive", false), b.bool("reverse", false)
-	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
-		x := in[0]
-		at, err := scalarOr(in[1], 0)
-		if err != nil {
-			return nil, err
-		}
-		a, err := axisOf(int64(at), len(x.Shape))
-		if err != nil {
-			return nil, err
-		}
-		out, err := r.new(x.Type, x.Shape...)
-		if err != nil {
-			return nil, err
-		}
-		n, stride := x.Shape[a], product(x.Shape[a+1:])
-		switch d := x.Data.(type) {
-		case []float32:
-			cumulate(out.Data.([]float32), d, n, stride, exclusive, reverse)
-		case []float64:
-			cumulate(out.Data.([]float64), d, n, stride, exclusive, reverse)
-		case []int32:
-			cumulate(out.Data.([]int32), d, n, stride, exclusive, reverse)
-		case []int64:
-			cumulate(out.Data.([]int64), d, n, stride, exclusive, reverse)
-		case []uint32:
-			cumulate(out.Data.([]uint32), d, n, stride, exclusive, reverse)
-		case []uint64:
-			cumulate(out.Data.([]uint64), d, n, stride, exclusive, reverse)
-		default:
-			return nil, typeError(x)
-		}
-		return []*onnxio.Array{out}, nil
-	}
-}
-
-func cumulate[T number](dst, src []T, n, stride int, exclusive, reverse bool) {
-	if n == 0 {
-		return
-	}
-	for row := range len(src) / n {
-		base := row/stride*n*stride + row%stride
-		var sum T
-		for k := range n {
-			i := base + k*stride
-			if reverse {
-				i = base + (n-1-k)*stride
-			}
-			if exclusive {
-				dst[i] = sum
-				sum += src[i]
-			} else {
-				sum += src[i]
-				dst[i] = sum
-			}
-		}
 	}
 }

@@ -10,6 +10,9 @@ import (
 // maxValueElements bounds the elements of one value.
 const maxValueElements = 1 << 31
 
+// maxSteps bounds the nodes and subgraphs that one Run computes, loops included: about a minute of the cheapest ones.
+const maxSteps = 1 << 26
+
 // maxEmptySpread bounds the product of the other dimensions of a value without elements, over which operators may
 // loop in vain.
 const maxEmptySpread = 1 << 22
@@ -40,9 +43,12 @@ type runFunc func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error)
 type run struct {
 	threads int
 	limit   int64 // bytes
+	steps   int64 // nodes and subgraphs so far
 	live    int64 // bytes of the values held in frames, inputs included; a value that shares memory counts again
 	visit   Visitor
 	frame   *frame // of the graph that is being run
+
+	generators map[*node]*generator // of the nodes that draw random numbers
 }
 
 // frame holds the values of one run of one graph, by slot.
@@ -52,6 +58,9 @@ type frame struct{ values []*onnxio.Array }
 func (r *run) graph(g *graph, outer *frame, args []*onnxio.Array) ([]*onnxio.Array, error) {
 	if len(args) != len(g.inputs) {
 		return nil, fmt.Errorf("%d inputs given to a graph of %d", len(args), len(g.inputs))
+	}
+	if err := r.count(); err != nil {
+		return nil, err
 	}
 	f := &frame{values: append([]*onnxio.Array{}, g.consts...)}
 	for _, c := range g.captures {
@@ -80,6 +89,9 @@ func (r *run) graph(g *graph, outer *frame, args []*onnxio.Array) ([]*onnxio.Arr
 
 // step runs one node, stores its outputs and drops what nobody needs any more.
 func (r *run) step(nd *node, f *frame) error {
+	if err := r.count(); err != nil {
+		return err
+	}
 	in := make([]*onnxio.Array, len(nd.in))
 	for i, slot := range nd.in {
 		if slot < 0 {
@@ -111,6 +123,22 @@ func (r *run) step(nd *node, f *frame) error {
 			r.live -= arrayBytes(v)
 			f.values[slot] = nil
 		}
+	}
+	return nil
+}
+
+// count notes one step more.
+func (r *run) count() error {
+	if r.steps++; r.steps > maxSteps {
+		return fmt.Errorf("more than %d steps in one run", maxSteps)
+	}
+	return nil
+}
+
+// hold counts a value that a loop keeps for stacking as alive.
+func (r *run) hold(v *onnxio.Array) error {
+	if r.live += listedBytes + arrayBytes(v); r.live > r.limit {
+		return fmt.Errorf("stacked values exceed the limit of %d bytes", r.limit)
 	}
 	return nil
 }
@@ -147,6 +175,9 @@ func (r *run) call(nd *node, in []*onnxio.Array) (outs []*onnxio.Array, err erro
 		}
 		if err := checkSpread(outs[i].Shape); err != nil {
 			return nil, err
+		}
+		if b := arrayBytes(outs[i]); !isTensor(outs[i]) && b > r.limit-r.live {
+			return nil, fmt.Errorf("a sequence of %d bytes beside %d in use, limit %d", b, r.live, r.limit)
 		}
 		roundHalf(outs[i])
 	}

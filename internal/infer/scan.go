@@ -16,16 +16,13 @@ type scan struct {
 	batched                 bool  // version 8: a batch dimension in front, the steps along the next
 }
 
-// bindScan: Scan of every version. Version 8 takes sequence_lens first, which must be left out here.
+// bindScan: Scan of every version. Version 8 takes sequence_lens first: the steps that each entry of the batch has.
 func bindScan(b *binding) runFunc {
 	z := &scan{inputs: int(b.int("num_scan_inputs", 0)), batched: b.version < 9}
 	given := len(b.node.in)
 	if z.batched {
 		z.back = b.ints("directions")
 		given--
-		if b.given(0) {
-			b.refuse("input sequence_lens")
-		}
 	} else {
 		z.axes, z.back = b.ints("scan_input_axes"), b.ints("scan_input_directions")
 		z.outAxes, z.outBack = b.ints("scan_output_axes"), b.ints("scan_output_directions")
@@ -77,8 +74,8 @@ func (z *scan) run(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
 		}
 		copy(args, outs[:z.states])
 		for k, v := range outs[z.states:] {
-			if r.live += arrayBytes(v); r.live > r.limit {
-				return nil, fmt.Errorf("stacked values exceed the limit of %d bytes", r.limit)
+			if err := r.hold(v); err != nil {
+				return nil, err
 			}
 			rows[k] = append(rows[k], v)
 		}
@@ -123,7 +120,8 @@ func (z *scan) joined(r *run, k int, list []*onnxio.Array) (*onnxio.Array, error
 	return r.stackAlong(list, int64(at(z.outAxes, k, 0)))
 }
 
-// batches runs the scan on every entry of the first dimension and stacks the results.
+// batches runs the scan on every entry of the first dimension and stacks the results. Entries of fewer steps than the
+// longest take only their first ones; their scan outputs end in zeros.
 func (z *scan) batches(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
 	n := -1
 	for _, v := range in[1:] {
@@ -132,19 +130,12 @@ func (z *scan) batches(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
 		}
 		n = v.Shape[0]
 	}
-	lists := make([][]*onnxio.Array, z.states+z.outputs)
-	if n < 1 {
-		return nil, fmt.Errorf("scanning a batch of %d", n)
+	if n < 1 || in[0] != nil && (in[0].Type != onnxio.Int64 || !equalShape(in[0].Shape, []int{n})) {
+		return nil, fmt.Errorf("scanning a batch of %d with sequence_lens", n)
 	}
+	lists := make([][]*onnxio.Array, z.states+z.outputs)
 	for i := range n {
-		args := make([]*onnxio.Array, len(in)-1)
-		for k, v := range in[1:] {
-			var err error
-			if args[k], err = r.sliceAt(v, 0, i); err != nil {
-				return nil, err
-			}
-		}
-		outs, err := z.run(r, args)
+		outs, err := z.entry(r, in, i)
 		if err != nil {
 			return nil, err
 		}
@@ -156,6 +147,43 @@ func (z *scan) batches(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
 	for k, list := range lists {
 		var err error
 		if outs[k], err = r.stack(list); err != nil {
+			return nil, err
+		}
+	}
+	return outs, nil
+}
+
+// entry runs the scan on entry i of a batch.
+func (z *scan) entry(r *run, in []*onnxio.Array, i int) ([]*onnxio.Array, error) {
+	args, steps := make([]*onnxio.Array, len(in)-1), -1
+	for k, v := range in[1:] {
+		var err error
+		if args[k], err = r.sliceAt(v, 0, i); err != nil {
+			return nil, err
+		}
+		if k < z.states || in[0] == nil {
+			continue
+		}
+		if len(args[k].Shape) == 0 || k > z.states && args[k].Shape[0] != steps {
+			return nil, fmt.Errorf("scan input of shape %v", v.Shape)
+		}
+		steps = args[k].Shape[0]
+		n := intsOf(in[0])[i]
+		if n < 1 || n > steps {
+			return nil, fmt.Errorf("sequence_lens of %d where there are %d steps", n, steps)
+		}
+		if args[k], err = r.slice(args[k], []int{0}, []int{n}, nil, nil); err != nil {
+			return nil, err
+		}
+	}
+	outs, err := z.run(r, args)
+	if err != nil || in[0] == nil {
+		return outs, err
+	}
+	for k := z.states; k < len(outs); k++ {
+		pads := make([]int, 2*len(outs[k].Shape))
+		pads[len(outs[k].Shape)] = steps - outs[k].Shape[0]
+		if outs[k], err = r.pad(outs[k], pads, "constant", nil); err != nil {
 			return nil, err
 		}
 	}

@@ -41,32 +41,6 @@ func bindIdentity(*binding) runFunc {
 	return func(_ *run, in []*onnxio.Array) ([]*onnxio.Array, error) { return in[:1], nil }
 }
 
-// bindDropout: the input itself, since inference drops nothing; the mask is all true.
-func bindDropout(b *binding) runFunc {
-	b.ignore("ratio", "seed")
-	if b.given(2) {
-		if t := b.constant(2); t == nil || t.Type != onnxio.Bool || t.Len() != 1 || t.Data.([]bool)[0] {
-			b.refuse("training mode")
-		}
-	}
-	wantMask, bools := len(b.node.Outputs) > 1, b.version >= 10
-	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
-		if !wantMask {
-			return in[:1], nil
-		}
-		t := in[0].Type
-		if bools {
-			t = onnxio.Bool
-		}
-		one, err := r.cast(&onnxio.Array{Type: onnxio.Bool, Shape: []int{}, Data: []bool{true}}, t)
-		if err != nil {
-			return nil, err
-		}
-		mask, err := r.expand(one, in[0].Shape)
-		return []*onnxio.Array{in[0], mask}, err
-	}
-}
-
 // bindReshape: the input with another shape; 0 keeps a dimension (unless allowzero), -1 takes what is left.
 func bindReshape(b *binding) runFunc {
 	allowZero := b.bool("allowzero", false)

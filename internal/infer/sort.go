@@ -10,20 +10,30 @@ import (
 )
 
 // bindTopK: the k largest or smallest elements along an axis and their positions, in order; equals keep the order of
-// their positions. NaN counts as larger than any number.
+// their positions. NaN counts as larger than any number. k is an attribute before version 10.
 func bindTopK(b *binding) runFunc {
 	axis, largest := b.int("axis", -1), b.bool("largest", true)
 	b.ignore("sorted") // sorted output satisfies both
+	var fixed *onnxio.Array
+	if b.version < 10 {
+		fixed = onnxio.Int64s([]int64{b.int("k", -1)}, 1)
+	}
+	if b.given(1) == (fixed != nil) {
+		b.malformed("k as input, want it as attribute before version 10 and as input since")
+	}
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
-		x := in[0]
-		if in[1].Type != onnxio.Int64 || in[1].Len() != 1 {
-			return nil, typeError(in[1])
+		x, count := in[0], fixed
+		if count == nil {
+			count = in[1]
+		}
+		if count.Type != onnxio.Int64 || count.Len() != 1 {
+			return nil, typeError(count)
 		}
 		a, err := axisOf(axis, len(x.Shape))
 		if err != nil {
 			return nil, err
 		}
-		k, n := intsOf(in[1])[0], x.Shape[a]
+		k, n := intsOf(count)[0], x.Shape[a]
 		if k < 0 || k > n {
 			return nil, fmt.Errorf("the %d largest of %d elements", k, n)
 		}

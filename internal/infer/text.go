@@ -21,8 +21,36 @@ func stringsOf(v *onnxio.Array) ([]string, error) {
 // bindStringConcat: X and Y joined, element by element.
 func bindStringConcat(*binding) runFunc {
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		if err := r.joinable(in[0], in[1]); err != nil {
+			return nil, err
+		}
 		return binary(r, onnxio.String, in[0], in[1], spanOf(func(x, y string) string { return x + y }))
 	}
+}
+
+// joinable bounds the text of joining two broadcast arrays of strings by the longest string of each.
+func (r *run) joinable(x, y *onnxio.Array) error {
+	shape, err := broadcastShape(x.Shape, y.Shape)
+	if err != nil {
+		return err
+	}
+	longest := int64(1)
+	for _, v := range []*onnxio.Array{x, y} {
+		list, err := stringsOf(v)
+		if err != nil {
+			return err
+		}
+		top := 0
+		for _, s := range list {
+			top = max(top, len(s))
+		}
+		longest += int64(top)
+	}
+	n, ok := onnxio.CheckedLen(shape)
+	if !ok || n > 0 && longest > (r.limit-r.live)/int64(n) {
+		return fmt.Errorf("strings of %d bytes in shape %v beside %d bytes in use, limit %d", longest, shape, r.live, r.limit)
+	}
+	return nil
 }
 
 // bindStringSplit: the parts of every string between delimiters, at most maxsplit + 1 of them, in a new last dimension

@@ -35,15 +35,22 @@ func elementBytes(t onnxio.DataType) int64 {
 	return int64(max(1, t.Bits()/8))
 }
 
-// arrayBytes returns the bytes of a value's elements, of all tensors of a sequence.
+// listedBytes is what a tensor in a list takes beside its elements: pointer, header and shape.
+const listedBytes = 128
+
+// arrayBytes returns the bytes of a value's elements, of all tensors of a sequence; strings with their text.
 func arrayBytes(a *onnxio.Array) int64 {
-	list, ok := a.Data.([]*onnxio.Array)
-	if !ok {
-		return int64(a.Len()) * elementBytes(a.Type)
-	}
-	var n int64
-	for _, v := range list {
-		n += arrayBytes(v)
+	n := int64(a.Len()) * elementBytes(a.Type)
+	switch d := a.Data.(type) {
+	case []string:
+		for _, s := range d {
+			n += int64(len(s))
+		}
+	case []*onnxio.Array:
+		n = 0
+		for _, v := range d {
+			n += listedBytes + arrayBytes(v)
+		}
 	}
 	return n
 }

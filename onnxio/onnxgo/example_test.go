@@ -27,7 +27,7 @@ func square() []byte {
 
 // A program that uses onnx-go gets bq's engine by changing the line that makes the backend.
 func ExampleBackend() {
-	backend := onnxgo.NewBackend()
+	backend := onnxgo.NewBackend() // was: gorgonnx.NewGraph()
 	model := onnx.NewModel(backend)
 	if err := model.UnmarshalBinary(square()); err != nil {
 		fmt.Println(err)

@@ -1,88 +1,17 @@
 """Writes contrib.zip: small random cases of com.microsoft and ai.onnx.ml operators with the outputs of ONNX Runtime.
 
     python contrib.py contrib.zip        # onnx 1.23, onnxruntime 1.32, numpy
-
-Each case is a folder as in ONNX's own operator cases: model.onnx and test_data_set_0/{input,output}_N.pb.
 """
 
 import sys
-import zipfile
 
 import numpy as np
-import onnx
-import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
-rng = np.random.default_rng(7)
-out = zipfile.ZipFile(sys.argv[1], "w", zipfile.ZIP_DEFLATED)
+from cases import Archive, f, i32, rng, s, s8, u8, z
 
-
-def put(name, data):
-    info = zipfile.ZipInfo(name)
-    info.compress_type = zipfile.ZIP_DEFLATED
-    out.writestr(info, data)
-
-
-def case(name, op, inputs, outputs=1, domain="com.microsoft", opset=21, constants=(), skip_outputs=(), packed=None, **attrs):
-    """One node; inputs are arrays or None. constants are places of inputs that become initializers."""
-    names = ["" if x is None else f"x{i}" for i, x in enumerate(inputs)]
-    wanted = ["" if i in skip_outputs else f"y{i}" for i in range(outputs)]
-    node = helper.make_node(op, names, wanted, domain=domain, **attrs)
-    if op == "QLinearSoftmax":
-        node.attribute.append(helper.make_attribute("opset", 13))
-    feeds, init, values = {}, [], []
-    for i, (n, x) in enumerate(zip(names, inputs)):
-        if x is None:
-            continue
-        if packed and i in packed:  # 4-bit values of one byte each become a packed initializer
-            flat = np.asarray(x).reshape(-1).astype(np.uint8) & 15
-            raw = (flat[0::2] | flat[1::2] << 4).astype(np.uint8).tobytes()
-            init.append(helper.make_tensor(n, packed[i], x.shape, raw, raw=True))
-        elif i in constants:
-            init.append(numpy_helper.from_array(x, n))
-        else:
-            values.append(helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape))
-            feeds[n] = x
-    outs = [onnx.ValueInfoProto(name=n) for n in wanted if n]
-    graph = helper.make_graph([node], name, values, outs, init)
-    imports = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1), helper.make_opsetid("ai.onnx.ml", 3)]
-    model = helper.make_model(graph, opset_imports=imports, ir_version=10)
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    results = session.run(None, feeds)
-    put(f"{name}/model.onnx", model.SerializeToString())
-    for i, (n, x) in enumerate(feeds.items()):
-        put(f"{name}/test_data_set_0/input_{i}.pb", numpy_helper.from_array(x, n).SerializeToString())
-    for i, x in enumerate(results):
-        put(f"{name}/test_data_set_0/output_{i}.pb", numpy_helper.from_array(np.asarray(x)).SerializeToString())
-
-
-def f(*shape):
-    return rng.standard_normal(shape).astype(np.float32)
-
-
-def u8(*shape):
-    return rng.integers(0, 256, shape).astype(np.uint8)
-
-
-def s8(*shape):
-    return rng.integers(-128, 128, shape).astype(np.int8)
-
-
-def i32(*values):
-    return np.array(values, np.int32)
-
-
-def s(v):
-    return np.array(v, np.float32)
-
-
-def z(v, t=np.uint8):
-    return np.array(v, t)
-
+out = Archive(sys.argv[1])
+case = out.case
 
 # Quantized arithmetic.
 for t, r in ((np.uint8, u8), (np.int8, s8)):
@@ -199,4 +128,4 @@ for post in ("NONE", "SOFTMAX", "LOGISTIC"):
 for name, post, w in (("positive", "NONE", [0.1, 0.2, 0.3, 0.4, 0.5]), ("mixed", "NONE", [0.1, -0.2, 0.3, -0.4, 0.5]), ("logistic", "LOGISTIC", [0.1, -0.2, 0.3, -0.4, 0.5])):
     case(f"ml_tree_classifier_binary_{name}", "TreeEnsembleClassifier", [x], outputs=2, classlabels_int64s=[0, 1], post_transform=post, **leaf("class", [0] * 5, w), **tree, **ml)
 
-out.close()
+out.zip.close()

@@ -24,9 +24,13 @@ var looseContrib = map[string]float64{
 // so that a tie may fall the other way.
 const oneStep = "qlinear_global_average_pool"
 
-// contribCases opens testdata/contrib.zip, which testdata/contrib.py made.
-func contribCases(t *testing.T) (files map[string]*zip.File, names []string) {
-	z, err := zip.OpenReader("testdata/contrib.zip")
+// archives hold cases that the scripts of the same names made with ONNX Runtime: operators of com.microsoft and
+// ai.onnx.ml, the forms that operators of ONNX had in opsets 7 to 12, and operators that draw random numbers.
+var archives = []string{"contrib", "oldforms", "seeded"}
+
+// archiveCases opens testdata/<archive>.zip.
+func archiveCases(t *testing.T, archive string) (files map[string]*zip.File, names []string) {
+	z, err := zip.OpenReader("testdata/" + archive + ".zip")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,32 +43,36 @@ func contribCases(t *testing.T) (files map[string]*zip.File, names []string) {
 		}
 	}
 	if len(names) == 0 {
-		t.Fatal("contrib.zip holds no case")
+		t.Fatalf("%s.zip holds no case", archive)
 	}
 	sort.Strings(names)
 	return files, names
 }
 
-// TestContrib compares operators of com.microsoft and ai.onnx.ml with ONNX Runtime.
-func TestContrib(t *testing.T) {
-	files, names := contribCases(t)
-	for _, name := range names {
-		t.Run(name, func(t *testing.T) {
-			got, want, err := caseResults(files, name)
-			if err != nil {
-				t.Fatal(err)
+// TestArchives compares every case of the archives with ONNX Runtime.
+func TestArchives(t *testing.T) {
+	for _, archive := range archives {
+		files, names := archiveCases(t, archive)
+		for _, name := range names {
+			t.Run(archive+"/"+name, func(t *testing.T) { checkArchived(t, files, name) })
+		}
+	}
+}
+
+func checkArchived(t *testing.T, files map[string]*zip.File, name string) {
+	got, want, err := caseResults(files, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, w := range want {
+		if w.Type.IsFloat() {
+			diff, err := relativeDifference(got[i], w)
+			if err != nil || diff > max(contribTolerance, looseContrib[name]) {
+				t.Errorf("output %d: relative difference %.3g, %v", i, diff, err)
 			}
-			for i, w := range want {
-				if w.Type.IsFloat() {
-					diff, err := relativeDifference(got[i], w)
-					if err != nil || diff > max(contribTolerance, looseContrib[name]) {
-						t.Errorf("output %d: relative difference %.3g, %v", i, diff, err)
-					}
-				} else if err := closeInts(got[i], w, name); err != nil {
-					t.Errorf("output %d: %v", i, err)
-				}
-			}
-		})
+		} else if err := closeInts(got[i], w, name); err != nil {
+			t.Errorf("output %d: %v", i, err)
+		}
 	}
 }
 
