@@ -133,13 +133,14 @@ func hardSigmoid(v, alpha, beta float64) float64 { return max(0, min(1, alpha*v+
 // The activations with attributes; formulas as in the operator specification.
 
 func bindLeakyRelu(b *binding) runFunc {
-	alpha := float64(b.float("alpha", 0.01))
-	return activation(func(v float64) float64 {
+	slope := b.float("alpha", 0.01)
+	alpha := float64(slope)
+	return vectored(func(v float64) float64 {
 		if v < 0 {
 			return alpha * v
 		}
 		return v
-	})
+	}, func(dst, x []float32) { kernel.LeakyRelu(dst, x, slope) })
 }
 
 func bindElu(b *binding) runFunc {
@@ -180,17 +181,27 @@ func bindThresholdedRelu(b *binding) runFunc {
 
 func bindHardSigmoid(b *binding) runFunc {
 	alpha, beta := float64(b.float("alpha", 0.2)), float64(b.float("beta", 0.5))
-	return activation(func(v float64) float64 { return hardSigmoid(v, alpha, beta) })
+	return vectored(func(v float64) float64 { return hardSigmoid(v, alpha, beta) },
+		func(dst, x []float32) { kernel.HardSigmoid(dst, x, float32(alpha), float32(beta)) })
 }
 
 func bindHardSwish(*binding) runFunc {
-	return activation(func(v float64) float64 { return v * hardSigmoid(v, 1.0/6, 0.5) })
+	return vectored(func(v float64) float64 { return v * hardSigmoid(v, 1.0/6, 0.5) },
+		func(dst, x []float32) { kernel.HardSwish(dst, x, 1.0/6, 0.5) })
 }
 
 func bindSwish(b *binding) runFunc {
 	alpha := float64(b.float("alpha", 1))
-	return activation(func(v float64) float64 { return v * sigmoid(alpha*v) })
+	f := func(v float64) float64 { return v * sigmoid(alpha*v) }
+	if alpha == 1 {
+		return vectored(f, kernel.SiLU)
+	}
+	return activation(f)
 }
+
+func bindSigmoid(*binding) runFunc { return vectored(sigmoid, kernel.Sigmoid) }
+func bindTanh(*binding) runFunc    { return vectored(math.Tanh, kernel.Tanh) }
+func bindExp(*binding) runFunc     { return vectored(math.Exp, kernel.Exp) }
 
 func bindMish(*binding) runFunc {
 	return activation(func(v float64) float64 { return v * math.Tanh(softplus(v)) })
@@ -219,6 +230,24 @@ func bindGelu(b *binding) runFunc {
 
 func activation(f func(float64) float64) runFunc {
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) { return unary(r, in[0], f) }
+}
+
+// vectored is activation with a form for float32 that works on many elements at a time.
+func vectored(f func(float64) float64, g func(dst, x []float32)) runFunc {
+	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		x := in[0]
+		d := x.F32()
+		if d == nil {
+			return unary(r, x, f)
+		}
+		out, err := r.new(x.Type, x.Shape...)
+		if err != nil {
+			return nil, err
+		}
+		dst := out.F32()
+		r.chunks(len(d), func(lo, hi int) { g(dst[lo:hi], d[lo:hi]) })
+		return []*onnxio.Array{out}, nil
+	}
 }
 
 // bindPRelu: slope*x for x < 0, x elsewhere; slope broadcasts to x.

@@ -25,7 +25,7 @@ func bindConv(b *binding) runFunc {
 			return nil, err
 		}
 		return r.convolve(in, append([]int{n, m}, spatial...), func(dst, x, w, bias []float32) {
-			kernel.Conv(dst, x, w, bias, n, c, m, group, k, r.threads)
+			kernel.Conv(dst, x, w, bias, n, c, m, group, k, kernel.Epilogue{}, r.threads)
 		})
 	}
 }

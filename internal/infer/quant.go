@@ -114,6 +114,14 @@ func (r *run) quantize(x, scale, zero *onnxio.Array, s *scaling, t onnxio.DataTy
 		return nil, err
 	}
 	scales, zeros := sc.F32(), zeroPoints(zero)
+	if s.size == 0 && (t == onnxio.Uint8 || t == onnxio.Int8) && scales[0] > 0 { // one scale
+		out, err := r.new(t, x.Shape...)
+		if err != nil {
+			return nil, err
+		}
+		kernel.Quantize(byteData(out), v.F32(), scales[0], int32(zeros.at(0)), t == onnxio.Int8)
+		return out, nil
+	}
 	out, err := r.new(onnxio.Int64, x.Shape...)
 	if err != nil {
 		return nil, err
@@ -176,6 +184,10 @@ func bindDequantizeLinear(b *binding) runFunc {
 			return nil, err
 		}
 		scales, zeros, dst := sc.F32(), zeroPoints(zero), out.F32()
+		if s.size == 0 && isByte(x) { // one scale
+			kernel.Dequantize(dst, byteData(x), scales[0], int32(zeros.at(0)), x.Type == onnxio.Int8)
+			return one(r.cast(out, dequantizedType(to, scale.Type)))
+		}
 		for i, v := range x.F32() { // float8 and float4, whose zero points are zero
 			dst[i] = v * scales[s.at(i)]
 		}
@@ -183,12 +195,16 @@ func bindDequantizeLinear(b *binding) runFunc {
 			p := s.at(i)
 			dst[i] = float32(v-zeros.at(p)) * scales[p]
 		}
-		t := to
-		if t == onnxio.Undefined {
-			t = scale.Type
-		}
-		return one(r.cast(out, t))
+		return one(r.cast(out, dequantizedType(to, scale.Type)))
 	}
+}
+
+// dequantizedType is the type asked for, else that of the scale.
+func dequantizedType(asked, scale onnxio.DataType) onnxio.DataType {
+	if asked == onnxio.Undefined {
+		return scale
+	}
+	return asked
 }
 
 // bindDynamicQuantizeLinear: x quantized to uint8 over its own range, which is widened to hold zero.
@@ -219,8 +235,16 @@ func bindDynamicQuantizeLinear(*binding) runFunc {
 
 // bindMatMulInteger: (A - a zero point) * (B - b zero point) in int32; zero points per tensor, per row of A or per
 // column of B.
-func bindMatMulInteger(*binding) runFunc {
+func bindMatMulInteger(b *binding) runFunc {
+	weights := b.weightsOnce(1, 3, lastDim, false)
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		sums, shape, err := r.productOfBytes(in[0], in[2], in[1], weights)
+		if err != nil {
+			return nil, err
+		}
+		if sums != nil {
+			return []*onnxio.Array{{Type: onnxio.Int32, Shape: shape, Data: sums}}, nil
+		}
 		a, err := r.centered(in[0], in[2], true)
 		if err != nil {
 			return nil, err
@@ -235,6 +259,15 @@ func bindMatMulInteger(*binding) runFunc {
 		}
 		return one(r.cast(out, onnxio.Int32))
 	}
+}
+
+// productOfBytes multiplies x with constant weights [k, n], where there are such; nil sums where not.
+func (r *run) productOfBytes(x, xz, w *onnxio.Array, weights *byteWeights) (sums []int32, shape []int, err error) {
+	if weights == nil || len(x.Shape) < 2 || len(w.Shape) != 2 || x.Shape[len(x.Shape)-1] != w.Shape[0] {
+		return nil, nil, nil
+	}
+	sums, err = r.matmulBytes(x, xz, weights, w.Shape[0], w.Shape[1])
+	return sums, append(append([]int{}, x.Shape[:len(x.Shape)-1]...), w.Shape[1]), err
 }
 
 // centered returns x minus its zero points as int64: one for all, else one per row (rows) or per column.
@@ -267,8 +300,23 @@ func (r *run) centered(x, zero *onnxio.Array, rows bool) (*onnxio.Array, error) 
 }
 
 // bindQLinearMatMul: the product of dequantized matrices, quantized again.
-func bindQLinearMatMul(*binding) runFunc {
+func bindQLinearMatMul(b *binding) runFunc {
+	weights := b.weightsOnce(3, 5, lastDim, false)
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+		if q, ok := newRequantizer(in[1], in[4], in[6], in[7], 1); ok {
+			sums, shape, err := r.productOfBytes(in[0], in[2], in[3], weights)
+			if err != nil {
+				return nil, err
+			}
+			if sums != nil {
+				out, err := r.new(q.typ, shape...)
+				if err != nil {
+					return nil, err
+				}
+				q.row(byteData(out), sums, 0, 0)
+				return []*onnxio.Array{out}, nil
+			}
+		}
 		a, err := r.centered(in[0], in[2], true)
 		if err != nil {
 			return nil, err
@@ -311,9 +359,20 @@ func (r *run) scaled(sums, a, b *onnxio.Array) (*onnxio.Array, error) {
 
 // bindConvInteger: the convolution of (X - x zero point) with (W - w zero point) in int32.
 func bindConvInteger(b *binding) runFunc {
-	conv := bindConvOfIntegers(b)
+	c := newIntegerConv(b, 1, 3)
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
-		out, err := conv(r, in[0], in[2], in[1], in[3], nil)
+		plan, err := c.plan(in[0], in[1], nil)
+		if err != nil {
+			return nil, err
+		}
+		sums, err := c.sums(r, plan, in[0], in[2])
+		if err != nil {
+			return nil, err
+		}
+		if sums != nil {
+			return []*onnxio.Array{{Type: onnxio.Int32, Shape: plan.shape, Data: sums}}, nil
+		}
+		out, err := c.slow(r, plan, in[0], in[2], in[1], in[3], nil)
 		if err != nil {
 			return nil, err
 		}
@@ -321,56 +380,98 @@ func bindConvInteger(b *binding) runFunc {
 	}
 }
 
-// bindConvOfIntegers returns a function that convolves integers less their zero points and adds an integer bias,
-// exactly, in int64.
-func bindConvOfIntegers(b *binding) func(r *run, x, xz, w, wz, bias *onnxio.Array) (*onnxio.Array, error) {
-	win, group := bindWindow(b), int(b.int("group", 1))
-	return func(r *run, x, xz, w, wz, bias *onnxio.Array) (*onnxio.Array, error) {
-		if wz != nil && wz.Len() > 1 && len(w.Shape) > 0 { // one zero point per output channel
-			shape := []int{wz.Len()}
-			for range w.Shape[1:] {
-				shape = append(shape, 1)
-			}
-			wz = wz.Reshaped(shape...)
-		}
-		xi, err := r.centered(x, xz, false)
-		if err != nil {
-			return nil, err
-		}
-		wi, err := r.centered(w, wz, false)
-		if err != nil {
-			return nil, err
-		}
-		n, c, m, err := channels(xi, wi, nil, group, false)
-		if err != nil {
-			return nil, err
-		}
-		size := w.Shape[2:]
-		if win.kernel != nil && !equalShape(win.kernel, size) {
-			return nil, fmt.Errorf("kernel_shape %v, weights %v", win.kernel, w.Shape)
-		}
-		k, spatial, _, err := win.forward(x.Shape[2:], size)
-		if err != nil {
-			return nil, err
-		}
-		out, err := r.new(onnxio.Int64, append([]int{n, m}, spatial...)...)
-		if err != nil {
-			return nil, err
-		}
-		if bias != nil && !equalShape(bias.Shape, []int{m}) {
-			return nil, fmt.Errorf("bias %v, want [%d]", bias.Shape, m)
-		}
-		kernel.ConvIntegers(out.Data.([]int64), xi.Ints(), wi.Ints(), zeroPoints(bias), n, c, m, group, k, r.threads)
-		return out, nil
+// integerConv is a convolution of integers less their zero points.
+type integerConv struct {
+	win     *window
+	group   int
+	weights *byteWeights // where they are constant bytes
+}
+
+func newIntegerConv(b *binding, w, wz int) *integerConv {
+	return &integerConv{bindWindow(b), int(b.int("group", 1)), b.weightsOnce(w, wz, firstDim, true)}
+}
+
+// convPlan is the geometry of one run of a convolution.
+type convPlan struct {
+	n, c, m int
+	k       *kernel.Window
+	shape   []int // of the result
+}
+
+func (c *integerConv) plan(x, w, bias *onnxio.Array) (*convPlan, error) {
+	like := func(a *onnxio.Array) *onnxio.Array { return &onnxio.Array{Type: onnxio.Int64, Shape: a.Shape} }
+	p := &convPlan{}
+	var err error
+	if p.n, p.c, p.m, err = channels(like(x), like(w), nil, c.group, false); err != nil {
+		return nil, err
 	}
+	size := w.Shape[2:]
+	if c.win.kernel != nil && !equalShape(c.win.kernel, size) {
+		return nil, fmt.Errorf("kernel_shape %v, weights %v", c.win.kernel, w.Shape)
+	}
+	var spatial []int
+	if p.k, spatial, _, err = c.win.forward(x.Shape[2:], size); err != nil {
+		return nil, err
+	}
+	if bias != nil && !equalShape(bias.Shape, []int{p.m}) {
+		return nil, fmt.Errorf("bias %v, want [%d]", bias.Shape, p.m)
+	}
+	p.shape = append([]int{p.n, p.m}, spatial...)
+	return p, nil
+}
+
+// sums convolves by kernels on bytes; nil where the operands are not for them.
+func (c *integerConv) sums(r *run, p *convPlan, x, xz *onnxio.Array) ([]int32, error) {
+	if c.weights == nil {
+		return nil, nil
+	}
+	return r.convolveBytes(x, xz, c.weights, p.n, p.c, p.m, c.group, p.k)
+}
+
+// slow convolves integers of any type and adds an integer bias, exactly, in int64.
+func (c *integerConv) slow(r *run, p *convPlan, x, xz, w, wz, bias *onnxio.Array) (*onnxio.Array, error) {
+	if wz != nil && wz.Len() > 1 && len(w.Shape) > 0 { // one zero point per output channel
+		shape := []int{wz.Len()}
+		for range w.Shape[1:] {
+			shape = append(shape, 1)
+		}
+		wz = wz.Reshaped(shape...)
+	}
+	xi, err := r.centered(x, xz, false)
+	if err != nil {
+		return nil, err
+	}
+	wi, err := r.centered(w, wz, false)
+	if err != nil {
+		return nil, err
+	}
+	out, err := r.new(onnxio.Int64, p.shape...)
+	if err != nil {
+		return nil, err
+	}
+	kernel.ConvIntegers(out.Data.([]int64), xi.Ints(), wi.Ints(), zeroPoints(bias), p.n, p.c, p.m, c.group, p.k, r.threads)
+	return out, nil
 }
 
 // bindQLinearConv: the convolution of dequantized X and W plus an int32 bias of scale x scale * w scale, quantized
 // again; w scale and w zero point per tensor or per output channel.
 func bindQLinearConv(b *binding) runFunc {
-	conv := bindConvOfIntegers(b)
+	c := newIntegerConv(b, 3, 5)
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
-		sums, err := conv(r, in[0], in[2], in[3], in[5], in[8])
+		p, err := c.plan(in[0], in[3], in[8])
+		if err != nil {
+			return nil, err
+		}
+		if q, ok := newRequantizer(in[1], in[4], in[6], in[7], p.m); ok {
+			sums, err := c.sums(r, p, in[0], in[2])
+			if err != nil {
+				return nil, err
+			}
+			if sums != nil {
+				return r.requantizedPlanes(q, p, sums, zeroPoints(in[8]))
+			}
+		}
+		sums, err := c.slow(r, p, in[0], in[2], in[3], in[5], in[8])
 		if err != nil {
 			return nil, err
 		}
@@ -388,4 +489,17 @@ func bindQLinearConv(b *binding) runFunc {
 		}
 		return r.requantized(y, in[6], in[7], in[7].Type)
 	}
+}
+
+// requantizedPlanes turns sums [n, m, spatial] into bytes.
+func (r *run) requantizedPlanes(q *requantizer, p *convPlan, sums []int32, bias points) ([]*onnxio.Array, error) {
+	out, err := r.new(q.typ, p.shape...)
+	if err != nil {
+		return nil, err
+	}
+	dst, size := byteData(out), p.k.OutSize()
+	kernel.Parallel(r.threads, p.n*p.m, func(i int) {
+		q.row(dst[i*size:(i+1)*size], sums[i*size:(i+1)*size], i%p.m, bias.at(i%p.m))
+	})
+	return []*onnxio.Array{out}, nil
 }

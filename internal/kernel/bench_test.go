@@ -32,7 +32,7 @@ func BenchmarkGemm(b *testing.B) {
 }
 
 func BenchmarkConv(b *testing.B) {
-	for _, s := range []struct{ c, m, group, size, kernel int }{{64, 64, 1, 56, 3}, {128, 128, 1, 28, 1}, {192, 192, 192, 28, 3}} {
+	for _, s := range []struct{ c, m, group, size, kernel int }{{64, 64, 1, 56, 3}, {16, 16, 1, 32, 3}, {24, 24, 1, 112, 3}, {16, 96, 1, 56, 1}, {128, 128, 1, 28, 1}, {192, 192, 192, 28, 3}} {
 		b.Run(fmt.Sprintf("in=%d/out=%d/group=%d/size=%d/kernel=%d", s.c, s.m, s.group, s.size, s.kernel), func(b *testing.B) {
 			w := &Window{In: [3]int{1, s.size, s.size}, Out: [3]int{1, s.size, s.size}, Kernel: [3]int{1, s.kernel, s.kernel},
 				Stride: [3]int{1, 1, 1}, Dilation: [3]int{1, 1, 1}, Pad: [3]int{0, s.kernel / 2, s.kernel / 2}}
@@ -40,7 +40,7 @@ func BenchmarkConv(b *testing.B) {
 			weights := randomFloats(s.m*s.c/s.group*w.KernelSize(), 2)
 			y := make([]float32, s.m*w.OutSize())
 			for b.Loop() {
-				Conv(y, x, weights, nil, 1, s.c, s.m, s.group, w, 1)
+				Conv(y, x, weights, nil, 1, s.c, s.m, s.group, w, Epilogue{}, 1)
 			}
 			flops := 2 * float64(len(y)) * float64(s.c/s.group*w.KernelSize())
 			b.ReportMetric(flops*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")

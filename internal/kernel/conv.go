@@ -35,29 +35,77 @@ func (w *Window) pointwise() bool {
 
 // Conv computes the cross-correlation of x [batch, inC, in] with weights [outC, inC/group, kernel] into
 // dst [batch, outC, out], plus bias [outC] where it is not nil (ONNX operator Conv). An element is the bias plus the
-// sum over input channel, then kernel position in row-major order, blocked as in Gemm; padding counts as zero.
-func Conv(dst, x, weights, bias []float32, batch, inC, outC, group int, w *Window, threads int) {
+// sum over input channel, then kernel position in row-major order, blocked as in Product; padding counts as zero. Of e
+// only the bounds count.
+func Conv(dst, x, weights, bias []float32, batch, inC, outC, group int, w *Window, e Epilogue, threads int) {
 	in, out := w.InSize(), w.OutSize()
-	for i := range batch * outC {
-		fill(dst[i*out:(i+1)*out], bias, i%outC)
-	}
 	if inC == group {
-		depthwise(dst, x, weights, batch, inC, outC, w, threads)
+		depthwise(dst, x, weights, bias, batch, inC, outC, w, e, threads)
 		return
 	}
 	cg, og := inC/group, outC/group
 	k := cg * w.KernelSize()
+	c := newPlanes(w, cg)
 	for i := range batch * group {
 		g := i % group
-		src := x[i*cg*in : (i+1)*cg*in]
-		a := RowMajor(weights[g*og*k:(g+1)*og*k], k)
-		d := dst[i*og*out : (i+1)*og*out]
-		if w.pointwise() {
-			Gemm(d, out, og, out, k, a, RowMajor(src, out), threads)
-			continue
+		p := &product{dst: dst[i*og*out : (i+1)*og*out], ldc: out, m: og, n: out, k: k, a: RowMajor(weights[g*og*k:(g+1)*og*k], k), e: e}
+		p.e.Add, p.e.Bias = false, nil
+		if bias != nil {
+			p.e.Bias = bias[g*og:]
 		}
-		gemmRows(d, out, og, out, k, a, func(line []float32, p, j int) { w.im2col(line, src, p, j) }, threads)
+		src := x[i*cg*in : (i+1)*cg*in]
+		switch {
+		case out == 0 || og == 0:
+		case c == nil:
+			p.row = func(line []float32, p, j int) { w.im2col(line, src, p, j) }
+			p.run(threads)
+		default:
+			c.convolve(p, src, threads)
+		}
 	}
+}
+
+// planes lays out the right operand of a convolution over one or two dimensions.
+type planes struct {
+	*padded
+	channels int
+	offsets  []int // of all channels and taps, in bytes
+}
+
+// newPlanes returns nil for windows whose im2col rows are not runs of padded planes.
+func newPlanes(w *Window, channels int) *planes {
+	p, ok := newPadded(w)
+	if !ok {
+		return nil
+	}
+	c := &planes{padded: p, channels: channels}
+	for ch := range channels {
+		for _, o := range p.offsets {
+			c.offsets = append(c.offsets, o+4*ch*p.height*p.width)
+		}
+	}
+	return c
+}
+
+// convolve runs a product whose right operand are the taps of the planes of src.
+func (c *planes) convolve(p *product, src []float32, threads int) {
+	data := src
+	if !c.bare() {
+		buf := borrow(c.channels * c.height * c.width)
+		defer scratch.Put(buf)
+		data = *buf
+		in, size := c.w.InSize(), c.height*c.width
+		Parallel(threadsFor(threads, c.channels*size), c.channels, func(ch int) {
+			plane := data[ch*size : (ch+1)*size]
+			clear(plane)
+			c.fill(plane, src[ch*in:(ch+1)*in])
+		})
+	}
+	p.columns = &columns{data: data, offsets: c.offsets, run: c.columns, pitch: c.w.Stride[1] * c.width, step: c.w.Stride[2]}
+	if c.w.pointwise() {
+		p.columns.run = p.n
+	}
+	p.run(threads)
 }
 
 func fill(dst, bias []float32, c int) {
@@ -110,17 +158,6 @@ func gatherRow(dst, row []float32, o0, lo, hi, off, stride int) {
 	for i := a; i < b; i++ {
 		dst[i] = row[(o0+i)*stride+off]
 	}
-}
-
-// depthwise adds, for every output channel, the correlation of its one input channel with its kernel.
-func depthwise(dst, x, weights []float32, batch, inC, outC int, w *Window, threads int) {
-	in, out, size := w.InSize(), w.OutSize(), w.KernelSize()
-	threads = threadsFor(threads, batch*outC*out*size)
-	Parallel(threads, batch*outC, func(i int) {
-		n, c := i/outC, i%outC
-		ch := n*inC + c/(outC/inC)
-		correlate(w, dst[i*out:(i+1)*out], x[ch*in:(ch+1)*in], weights[c*size:(c+1)*size])
-	})
 }
 
 // correlate adds the correlation of one plane with one kernel to dst, a kernel position at a time.

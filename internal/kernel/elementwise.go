@@ -5,6 +5,10 @@ package kernel
 
 // Add adds.
 func Add[T float32 | float64](dst, a, b []T, sa, sb int) {
+	if d, x, y, ok := floats(dst, a, b); ok {
+		spans.add(d, x, y, sa, sb)
+		return
+	}
 	switch {
 	case sa == 1 && sb == 1:
 		a, b = a[:len(dst)], b[:len(dst)]
@@ -26,6 +30,10 @@ func Add[T float32 | float64](dst, a, b []T, sa, sb int) {
 
 // Sub subtracts b from a.
 func Sub[T float32 | float64](dst, a, b []T, sa, sb int) {
+	if d, x, y, ok := floats(dst, a, b); ok {
+		spans.sub(d, x, y, sa, sb)
+		return
+	}
 	switch {
 	case sa == 1 && sb == 1:
 		a, b = a[:len(dst)], b[:len(dst)]
@@ -47,6 +55,10 @@ func Sub[T float32 | float64](dst, a, b []T, sa, sb int) {
 
 // Mul multiplies.
 func Mul[T float32 | float64](dst, a, b []T, sa, sb int) {
+	if d, x, y, ok := floats(dst, a, b); ok {
+		spans.mul(d, x, y, sa, sb)
+		return
+	}
 	switch {
 	case sa == 1 && sb == 1:
 		a, b = a[:len(dst)], b[:len(dst)]
@@ -68,6 +80,10 @@ func Mul[T float32 | float64](dst, a, b []T, sa, sb int) {
 
 // Div divides a by b.
 func Div[T float32 | float64](dst, a, b []T, sa, sb int) {
+	if d, x, y, ok := floats(dst, a, b); ok {
+		spans.div(d, x, y, sa, sb)
+		return
+	}
 	switch {
 	case sa == 1 && sb == 1:
 		a, b = a[:len(dst)], b[:len(dst)]
@@ -87,22 +103,11 @@ func Div[T float32 | float64](dst, a, b []T, sa, sb int) {
 	}
 }
 
-// Clamp writes x limited to lo..hi; NaN stays NaN. Where lo > hi the result is hi.
-func Clamp(dst, x []float32, lo, hi float32) {
-	for i, v := range x {
-		if v < lo {
-			v = lo
-		}
-		if v > hi {
-			v = hi
-		}
-		dst[i] = v
+// floats returns slices of float32 as what they are; false for float64.
+func floats[T float32 | float64](dst, a, b []T) (d, x, y []float32, ok bool) {
+	d, ok = any(dst).([]float32)
+	if ok {
+		x, y = any(a).([]float32), any(b).([]float32)
 	}
-}
-
-// Affine writes x*scale + shift.
-func Affine(dst, x []float32, scale, shift float32) {
-	for i, v := range x {
-		dst[i] = v*scale + shift
-	}
+	return d, x, y, ok
 }

@@ -1,14 +1,14 @@
 package kernel
 
+import "math"
+
 // Blocking of the matrix product (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM
-// TOMS 34(3), 2008): a block of blockK rows and blockN columns of b is packed into panels of tileN columns that
-// stay in the second-level cache; tileM rows of a are packed beside it and stay in the first.
+// TOMS 34(3), 2008): a block of blockK rows and blockN columns of b, in panels as wide as a tile, stays in the second
+// level cache while the rows of a pass over it.
 const (
-	tileM  = 2
-	tileN  = 4
 	blockK = 256
-	blockN = 128
-	blockM = 64 // rows of one unit of parallel work
+	blockN = 384
+	blockM = 48 // rows of one unit of parallel work, where there are too few columns
 )
 
 // Matrix is a view of float32 values: element (i, j) stands at Data[i*RowStride + j*ColStride]. A transpose is the
@@ -24,7 +24,7 @@ func RowMajor(data []float32, cols int) Matrix { return Matrix{data, cols, 1} }
 // T returns the transposed view.
 func (m Matrix) T() Matrix { return Matrix{m.Data, m.ColStride, m.RowStride} }
 
-// row fills dst with b[p][j : j+len(dst)].
+// row fills dst with m[p][j : j+len(dst)].
 func (m Matrix) row(dst []float32, p, j int) {
 	src := m.Data[p*m.RowStride+j*m.ColStride:]
 	if m.ColStride == 1 {
@@ -36,142 +36,235 @@ func (m Matrix) row(dst []float32, p, j int) {
 	}
 }
 
-// Gemm adds the product of a [m, k] and b [k, n] to dst [m, n], row-major with ldc values from row to row.
-// Element (i, j) gains ((s0 + s1) + ...) where each s is the sum over blockK consecutive p of a[i,p]*b[p,j] in
-// ascending order. NaN and Inf spread as IEEE 754 says; zeros are not skipped.
-func Gemm(dst []float32, ldc, m, n, k int, a, b Matrix, threads int) {
-	if m == 0 || n == 0 || k == 0 {
-		return
-	}
-	switch {
-	case m == 1:
-		gemv(dst, 1, n, k, a.Data, a.ColStride, b.T(), threads)
-	case n == 1:
-		gemv(dst, ldc, m, k, b.Data, b.RowStride, a, threads)
-	default:
-		gemmRows(dst, ldc, m, n, k, a, b.row, threads)
-	}
+// Epilogue says what a product starts from and how its elements are bounded. The zero value starts from zero and
+// bounds nothing.
+type Epilogue struct {
+	Add       bool      // start from what stands in dst
+	Bias      []float32 // else, where not nil, from the bias of each row
+	Clamp     bool      // bound the result to [Low, High]; NaN stays NaN
+	Low, High float32
 }
 
-// gemmRows is Gemm with b given row by row: row(dst, p, j) fills dst with b[p][j : j+len(dst)]. Convolutions make
-// their im2col rows there, so that the matrix never stands in memory as a whole.
-func gemmRows(dst []float32, ldc, m, n, k int, a Matrix, row func(dst []float32, p, j int), threads int) {
-	threads = threadsFor(threads, m*n*k)
-	cols := (n + blockN - 1) / blockN
-	rows := 1
-	if cols < 2*threads { // too few column blocks to keep every thread busy: cut the rows too
-		rows = min((m+blockM-1)/blockM, 2*threads)
+// bounds returns what results are clamped to.
+func (e *Epilogue) bounds() (low, high float32) {
+	if e.Clamp {
+		return e.Low, e.High
 	}
-	each := (m + rows - 1) / rows
-	each += each % tileM
-	Parallel(threads, rows*cols, func(i int) {
-		i0, j0 := i/cols*each, i%cols*blockN
-		if i0 < m {
-			gemmBlock(dst, ldc, i0, min(m, i0+each), j0, min(n, j0+blockN), k, a, row)
-		}
-	})
+	return float32(math.Inf(-1)), float32(math.Inf(1))
 }
 
-// gemmBlock computes rows i0..i1 and columns j0..j1 of the product.
-func gemmBlock(dst []float32, ldc, i0, i1, j0, j1, k int, a Matrix, row func(dst []float32, p, j int)) {
-	panels := (j1 - j0 + tileN - 1) / tileN
-	buf := borrow(panels*tileN*blockK + tileM*blockK + panels*tileN)
-	defer scratch.Put(buf)
-	b, rest := (*buf)[:panels*tileN*blockK], (*buf)[panels*tileN*blockK:]
-	pa, line := rest[:tileM*blockK], rest[tileM*blockK:]
-	clear(line)
-	for p0 := 0; p0 < k; p0 += blockK {
-		kc := min(blockK, k-p0)
-		for p := range kc {
-			row(line[:j1-j0], p0+p, j0)
-			packRow(b, line, p, kc)
-		}
-		for i := i0; i < i1; i += tileM {
-			mr := min(tileM, i1-i)
-			packA(pa, a, i, mr, p0, kc)
-			for q := range panels {
-				j := j0 + q*tileN
-				c := tile(pa[:tileM*kc], b[q*tileN*kc:(q+1)*tileN*kc])
-				addTile(dst[i*ldc+j:], ldc, mr, min(tileN, j1-j), &c)
+// clamp bounds values that are stored already.
+func (e *Epilogue) clamp(dst []float32) {
+	if e.Clamp {
+		for i, v := range dst {
+			if v < e.Low {
+				dst[i] = e.Low
+			}
+			if v > e.High {
+				dst[i] = e.High
 			}
 		}
 	}
 }
 
-// packRow writes row p of a block of kc rows into its panels: panel q holds columns 4q..4q+3, row by row.
-func packRow(b, line []float32, p, kc int) {
-	for at := p * tileN; len(line) >= tileN; at += kc * tileN {
-		*(*[tileN]float32)(b[at:]) = [tileN]float32(line)
-		line = line[tileN:]
+// Gemm adds the product of a [m, k] and b [k, n] to dst [m, n], row-major with ldc values from row to row: Product
+// that starts from dst.
+func Gemm(dst []float32, ldc, m, n, k int, a, b Matrix, threads int) {
+	if k > 0 {
+		Product(dst, ldc, m, n, k, a, b, Epilogue{Add: true}, threads)
 	}
 }
 
-// packA writes rows i..i+mr of a, columns p0..p0+kc, column by column; missing rows of the tile are zero.
-func packA(pa []float32, a Matrix, i, mr, p0, kc int) {
-	r0 := a.Data[i*a.RowStride+p0*a.ColStride:]
-	if mr == 1 {
-		for p := range kc {
-			pa[2*p], pa[2*p+1] = r0[p*a.ColStride], 0
-		}
+// Product writes the product of a [m, k] and b [k, n] to dst [m, n], row-major with ldc values from row to row, in the
+// way of e. Each element is summed in ascending order of the inner index, in blocks of blockK that are added up, or, for
+// one row or column, in an order that depends on k alone. NaN and Inf spread as IEEE 754 says; zeros are not skipped.
+func Product(dst []float32, ldc, m, n, k int, a, b Matrix, e Epilogue, threads int) {
+	if m == 0 || n == 0 {
 		return
 	}
-	r1 := a.Data[(i+1)*a.RowStride+p0*a.ColStride:]
-	for p := range kc {
-		pa[2*p], pa[2*p+1] = r0[p*a.ColStride], r1[p*a.ColStride]
+	switch {
+	case n == 1 || m == 1 && b.ColStride != 1:
+		vectorProduct(dst, ldc, m, n, k, a, b, e, threads)
+	case b.ColStride == 1 && m <= directRows:
+		g := &product{dst: dst, ldc: ldc, m: m, n: n, k: k, a: a, e: e, direct: b}
+		g.run(threads)
+	case b.ColStride == 1:
+		g := &product{dst: dst, ldc: ldc, m: m, n: n, k: k, a: a, e: e, columns: matrixColumns(b, k, n)}
+		g.run(threads)
+	default:
+		g := &product{dst: dst, ldc: ldc, m: m, n: n, k: k, a: a, e: e, row: b.row}
+		g.run(threads)
 	}
 }
 
-// tile multiplies a panel of two rows by a panel of four columns: eight running sums that stay in registers.
-func tile(a, b []float32) (c [tileM * tileN]float32) {
-	var c0, c1, c2, c3, d0, d1, d2, d3 float32
-	for len(a) >= 4 && len(b) >= 8 {
-		a0, a1 := a[0], a[1]
-		c0 += a0 * b[0]
-		c1 += a0 * b[1]
-		c2 += a0 * b[2]
-		c3 += a0 * b[3]
-		d0 += a1 * b[0]
-		d1 += a1 * b[1]
-		d2 += a1 * b[2]
-		d3 += a1 * b[3]
-		a0, a1 = a[2], a[3]
-		c0 += a0 * b[4]
-		c1 += a0 * b[5]
-		c2 += a0 * b[6]
-		c3 += a0 * b[7]
-		d0 += a1 * b[4]
-		d1 += a1 * b[5]
-		d2 += a1 * b[6]
-		d3 += a1 * b[7]
-		a, b = a[4:], b[8:]
-	}
-	if len(a) >= 2 && len(b) >= 4 {
-		a0, a1 := a[0], a[1]
-		c0 += a0 * b[0]
-		c1 += a0 * b[1]
-		c2 += a0 * b[2]
-		c3 += a0 * b[3]
-		d0 += a1 * b[0]
-		d1 += a1 * b[1]
-		d2 += a1 * b[2]
-		d3 += a1 * b[3]
-	}
-	return [...]float32{c0, c1, c2, c3, d0, d1, d2, d3}
+// directRows is the number of rows up to which b is read where it stands: packing it takes as long as using it so often.
+const directRows = 8
+
+// Packed is a right operand in the layout that products read: panels of tile width, each with all its rows. It belongs
+// to the instruction set of the process that packed it.
+type Packed struct {
+	data  []float32
+	k, n  int
+	width int
 }
 
-// addTile adds the mr by nr corner of c to dst.
-func addTile(dst []float32, ldc, mr, nr int, c *[tileM * tileN]float32) {
-	for i := range mr {
-		row := dst[i*ldc:][:nr]
-		for j := range row {
-			row[j] += c[i*tileN+j]
+// Pack lays out b [k, n] once for many products.
+func Pack(b Matrix, k, n int) *Packed {
+	_, width := use.blocking()
+	panels := (n + width - 1) / width
+	p := &Packed{data: make([]float32, panels*width*k), k: k, n: n, width: width}
+	line := make([]float32, panels*width)
+	for i := range k {
+		b.row(line[:n], i, 0)
+		for q := range panels {
+			copy(p.data[(q*k+i)*width:][:width], line[q*width:])
+		}
+	}
+	return p
+}
+
+// ProductPacked is Product with a right operand that was packed.
+func ProductPacked(dst []float32, ldc, m int, a Matrix, b *Packed, e Epilogue, threads int) {
+	if m == 0 || b.n == 0 {
+		return
+	}
+	g := &product{dst: dst, ldc: ldc, m: m, n: b.n, k: b.k, a: a, e: e, packed: b}
+	g.run(threads)
+}
+
+// product is a matrix product in work. The right operand is one of four.
+type product struct {
+	dst     []float32
+	ldc     int
+	m, n, k int
+	a       Matrix
+	e       Epilogue
+
+	columns *columns                      // packed block by block
+	row     func(dst []float32, p, j int) // fills dst with b[p][j : j+len(dst)]; packed block by block
+	direct  Matrix                        // row-major, read where it stands
+	packed  *Packed
+}
+
+// run cuts the product into blocks of columns, and of rows where those are too few to keep every thread busy.
+func (g *product) run(threads int) {
+	threads = threadsFor(threads, g.m*g.n*max(g.k, 1))
+	most, width := use.blocking()
+	each := (min(blockN, (g.n+threads-1)/threads) + width - 1) / width * width
+	cols, rows := (g.n+each-1)/each, 1
+	if threads > 1 && cols < 2*threads {
+		rows = max(1, min((g.m+blockM-1)/blockM, (2*threads+cols-1)/cols))
+	}
+	high := ((g.m+rows-1)/rows + most - 1) / most * most
+	rows = (g.m + high - 1) / high
+	if rows*cols == 1 {
+		g.block(0, g.m, 0, g.n)
+		return
+	}
+	Parallel(threads, rows*cols, func(i int) {
+		i0, j0 := i/cols*high, i%cols*each
+		g.block(i0, min(g.m, i0+high), j0, min(g.n, j0+each))
+	})
+}
+
+// block computes rows i0..i1 and columns j0..j1 of the product.
+func (g *product) block(i0, i1, j0, j1 int) {
+	_, width := use.blocking()
+	panels := (j1 - j0 + width - 1) / width
+	need, packs := 0, g.row != nil || g.columns != nil
+	if packs {
+		need = panels*width*(min(blockK, g.k)+1) + width
+	}
+	copied := g.a.ColStride != 1 && g.k > 0
+	if copied {
+		need += (i1 - i0) * min(blockK, g.k)
+	}
+	buf := borrow(need)
+	defer scratch.Put(buf)
+	rest := *buf
+	var left []float32
+	if copied {
+		n := (i1 - i0) * min(blockK, g.k)
+		left, rest = rest[:n], rest[n:]
+	}
+	for p0 := 0; p0 == 0 || p0 < g.k; p0 += blockK {
+		kc := min(blockK, g.k-p0)
+		t := tile{ldc: g.ldc, k: kc, lda: g.a.RowStride, low: float32(math.Inf(-1)), high: float32(math.Inf(1))}
+		if p0+kc == g.k {
+			t.low, t.high = g.e.bounds()
+		}
+		if p0 > 0 || g.e.Add {
+			t.from = fromDst
+		} else if g.e.Bias != nil {
+			t.from = fromBias
+		}
+		if copied {
+			t.lda = kc
+			for i := i0; i < i1; i++ {
+				g.a.row(left[(i-i0)*kc:][:kc], i, p0)
+			}
+		}
+		switch {
+		case g.columns != nil:
+			g.columns.pack(rest, p0, kc, j0, j1, width)
+		case g.row != nil:
+			g.pack(rest, p0, kc, j0, j1, panels, width)
+		}
+		for q := range panels {
+			j := j0 + q*width
+			t.cols = min(width, j1-j)
+			switch {
+			case packs:
+				t.b, t.ldb = rest[q*width*kc:][:width*kc], width
+			case g.packed != nil:
+				t.b, t.ldb = g.packed.data[(j/width*g.k+p0)*width:], width
+			case kc > 0:
+				t.b, t.ldb = g.direct.Data[p0*g.direct.RowStride+j:], g.direct.RowStride
+			}
+			g.strip(t, left, i0, i1, p0, j)
 		}
 	}
 }
 
-// gemv adds w·x to dst: dst[i*step] += sum over p of w[i,p] * x[p*xs], w [n, k].
-func gemv(dst []float32, step, n, k int, x []float32, xs int, w Matrix, threads int) {
-	if xs != 1 {
+// strip runs the tiles of one panel.
+func (g *product) strip(t tile, left []float32, i0, i1, p0, j int) {
+	most, _ := use.blocking()
+	for i := i0; i < i1; i += most {
+		t.rows = min(most, i1-i)
+		t.dst = g.dst[i*g.ldc+j:]
+		switch {
+		case left != nil:
+			t.a = left[(i-i0)*t.k:]
+		case t.k > 0:
+			t.a = g.a.Data[i*g.a.RowStride+p0:]
+		}
+		if t.from == fromBias {
+			t.bias = g.e.Bias[i:]
+		}
+		t.run()
+	}
+}
+
+// pack writes rows p0..p0+kc and columns j0..j1 of b into panels; what lies beyond j1 in the last one is left as it is.
+func (g *product) pack(buf []float32, p0, kc, j0, j1, panels, width int) {
+	line := buf[panels*width*kc:][:panels*width]
+	for p := range kc {
+		g.row(line[:j1-j0], p0+p, j0)
+		at := p * width
+		for q := range panels {
+			copy(buf[at:][:width], line[q*width:])
+			at += kc * width
+		}
+	}
+}
+
+// vectorProduct is Product where one of the operands is a vector that the rows of the other are multiplied with.
+func vectorProduct(dst []float32, ldc, m, n, k int, a, b Matrix, e Epilogue, threads int) {
+	w, count, step, x, xs := a, m, ldc, b.Data, b.RowStride // n == 1: rows of a times the column b
+	if n != 1 {
+		w, count, step, x, xs = b.T(), n, 1, a.Data, a.ColStride // m == 1: columns of b times the row a
+	}
+	if xs != 1 && k > 0 {
 		buf := borrow(k)
 		defer scratch.Put(buf)
 		for p := range k {
@@ -180,46 +273,59 @@ func gemv(dst []float32, step, n, k int, x []float32, xs int, w Matrix, threads 
 		x = *buf
 	}
 	x = x[:k]
-	const chunk = 256
-	threads = threadsFor(threads, n*k)
-	Parallel(threads, (n+chunk-1)/chunk, func(c int) {
-		i0, i1 := c*chunk, min(n, (c+1)*chunk)
-		if w.RowStride == 1 && step == 1 {
-			axpyColumns(dst[i0:i1], x, w, i0)
-			return
-		}
-		for i := i0; i < i1; i++ {
-			dst[i*step] += dotStrided(x, w.Data[i*w.RowStride:], w.ColStride)
+	const chunk = 64
+	threads = threadsFor(threads, count*max(k, 1))
+	Parallel(threads, (count+chunk-1)/chunk, func(c int) {
+		for i := c * chunk; i < min(count, (c+1)*chunk); i += 4 {
+			var s [4]float32
+			rows := min(4, count-i)
+			if rows == 4 && w.ColStride == 1 && k > 0 {
+				dots(&s, x, w.Data[i*w.RowStride:], w.RowStride)
+			} else {
+				for r := range rows {
+					s[r] = dotStrided(x, w, i+r)
+				}
+			}
+			for r := range rows {
+				e.finish(&dst[(i+r)*step], s[r], i+r, n == 1)
+			}
 		}
 	})
 }
 
-// axpyColumns adds to dst the columns of w, weighted by x, when the columns are contiguous; four columns a pass.
-func axpyColumns(dst, x []float32, w Matrix, i0 int) {
-	col := func(p int) []float32 { return w.Data[p*w.ColStride+i0:][:len(dst)] }
-	p := 0
-	for ; p+4 <= len(x); p += 4 {
-		w0, w1, w2, w3 := col(p), col(p+1), col(p+2), col(p+3)
-		x0, x1, x2, x3 := x[p], x[p+1], x[p+2], x[p+3]
-		for i := range dst {
-			dst[i] += (x0*w0[i] + x1*w1[i]) + (x2*w2[i] + x3*w3[i])
+// finish stores the sum of element i of a vector, whose bias is its own where it is a column.
+func (e *Epilogue) finish(dst *float32, s float32, i int, column bool) {
+	switch {
+	case e.Add:
+		s += *dst
+	case e.Bias != nil && column:
+		s += e.Bias[i]
+	case e.Bias != nil:
+		s += e.Bias[0]
+	}
+	if e.Clamp {
+		if s < e.Low {
+			s = e.Low
+		}
+		if s > e.High {
+			s = e.High
 		}
 	}
-	for ; p < len(x); p++ {
-		w0 := col(p)
-		for i := range dst {
-			dst[i] += x[p] * w0[i]
-		}
-	}
+	*dst = s
 }
 
-func dotStrided(x, w []float32, stride int) float32 {
-	if stride == 1 {
-		return Dot(x, w[:len(x)])
+// dotStrided is the dot product of x and row i of w.
+func dotStrided(x []float32, w Matrix, i int) float32 {
+	if len(x) == 0 {
+		return 0
+	}
+	row := w.Data[i*w.RowStride:]
+	if w.ColStride == 1 {
+		return Dot(x, row)
 	}
 	var s float32
 	for p, v := range x {
-		s += v * w[p*stride]
+		s += v * row[p*w.ColStride]
 	}
 	return s
 }
@@ -240,4 +346,11 @@ func Dot(x, y []float32) float32 {
 		s0 += x[i] * y[i]
 	}
 	return (s0 + s1) + (s2 + s3)
+}
+
+// dotsPlain is dots in Go.
+func dotsPlain(dst *[4]float32, x, w []float32, stride int) {
+	for i := range dst {
+		dst[i] = Dot(x, w[i*stride:])
+	}
 }

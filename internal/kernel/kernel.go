@@ -7,46 +7,7 @@
 // a slice that is too short panics.
 package kernel
 
-import (
-	"sync"
-	"sync/atomic"
-)
-
-// Parallel calls f(0) ... f(n-1), spread over at most threads goroutines, and returns when all are done. Which
-// goroutine makes which call is not fixed, so f(i) must write only what belongs to i. A panic of f is raised
-// again in the caller's goroutine.
-func Parallel(threads, n int, f func(i int)) {
-	if threads > n {
-		threads = n
-	}
-	if threads <= 1 {
-		for i := range n {
-			f(i)
-		}
-		return
-	}
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	var failed atomic.Pointer[any]
-	work := func() {
-		defer func() {
-			if p := recover(); p != nil {
-				failed.CompareAndSwap(nil, &p)
-			}
-		}()
-		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-			f(i)
-		}
-	}
-	for range threads - 1 {
-		wg.Go(work)
-	}
-	work()
-	wg.Wait()
-	if p := failed.Load(); p != nil {
-		panic(*p)
-	}
-}
+import "sync"
 
 // parallelWork is the number of multiply-adds below which starting a goroutine costs more than it saves
 // (about 5 microseconds of one core).

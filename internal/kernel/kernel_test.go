@@ -161,7 +161,7 @@ func TestConv(t *testing.T) {
 		}
 		want, scale := convRef(x, weights, bias, batch, inC, outC, group, w)
 		got := make([]float32, len(want))
-		Conv(got, x, weights, bias, batch, inC, outC, group, w, 1)
+		Conv(got, x, weights, bias, batch, inC, outC, group, w, Epilogue{}, 1)
 		near(t, fmt.Sprintf("%+v group %d", *w, group), got, want, scale)
 		testTranspose(t, got, weights, batch, inC, outC, group, w, uint64(i))
 		testConvIntegers(t, x, weights, batch, inC, outC, group, w)
@@ -216,7 +216,7 @@ func TestConvPaddingOnly(t *testing.T) {
 	for _, group := range []int{1, 2} {
 		y := make([]float32, 2)
 		weights := []float32{9, 9, 3, 9, 9, 9, 9, 4, 9, 9, 9, 9, 5, 9, 9, 9, 9, 6, 9, 9}
-		Conv(y, []float32{10, 100}, weights, nil, 1, 2, 2, group, w, 1)
+		Conv(y, []float32{10, 100}, weights, nil, 1, 2, 2, group, w, Epilogue{}, 1)
 		want := map[int][]float32{1: {430, 650}, 2: {30, 400}}[group]
 		if !slices.Equal(y, want) {
 			t.Errorf("group %d: %v, want %v", group, y, want)
@@ -237,7 +237,7 @@ func TestConvThreads(t *testing.T) {
 		var first []float32
 		for threads := 1; threads < 6; threads++ {
 			y := make([]float32, 16*w.OutSize())
-			Conv(y, x, weights, nil, 1, 8, 16, group, w, threads)
+			Conv(y, x, weights, nil, 1, 8, 16, group, w, Epilogue{}, threads)
 			if first == nil {
 				first = y
 			} else if !slices.Equal(first, y) {

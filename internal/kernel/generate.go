@@ -1,0 +1,7 @@
+package kernel
+
+//go:generate go run -C _generate . -part gemm -out ../gemm_amd64.s -stubs ../gemm_amd64.go -pkg kernel
+//go:generate go run -C _generate . -part depthwise -out ../depthwise_amd64.s -stubs ../depthwise_amd64.go -pkg kernel
+//go:generate go run -C _generate . -part pack -out ../pack_amd64.s -stubs ../pack_amd64.go -pkg kernel
+//go:generate go run -C _generate . -part integer -out ../integer_amd64.s -stubs ../integer_amd64.go -pkg kernel
+//go:generate go run -C _generate . -part span -out ../span_amd64.s -stubs ../span_stubs_amd64.go -pkg kernel

@@ -1,0 +1,216 @@
+package kernel
+
+import (
+	"math"
+	"unsafe"
+)
+
+// Products of bytes, one operand unsigned and the other signed, with exact sums in int32: a sum of k products needs
+// k <= 65,793 (2^31 / (255 * 128)), which callers guarantee.
+
+// MaxIntegerTerms is the largest number of products that a sum of bytes may have.
+const MaxIntegerTerms = 1<<31/(255*128) - 1
+
+// ConvBytes computes the cross-correlation of unsigned x [batch, inC, in] with signed weights [outC, inC/group, kernel]
+// into dst [batch, outC, out]. Padding counts as pad.
+func ConvBytes(dst []int32, x []uint8, pad uint8, weights []int8, batch, inC, outC, group int, w *Window, threads int) {
+	in, out := w.InSize(), w.OutSize()
+	cg, og := inC/group, outC/group
+	k := cg * w.KernelSize()
+	c := newPlanes(w, cg)
+	if out == 0 || og == 0 {
+		return
+	}
+	for i := range batch * group {
+		g := i % group
+		p := &integerProduct{dst: dst[i*og*out : (i+1)*og*out], ldc: out, m: og, n: out, k: k, left: signedBytes(weights[g*og*k : (g+1)*og*k]), signedLeft: true}
+		if c == nil {
+			p.im2col(w, x[i*cg*in:(i+1)*cg*in], pad, threads)
+			continue
+		}
+		c.convolveBytes(p, x[i*cg*in:(i+1)*cg*in], pad, threads)
+	}
+}
+
+// ProductBytes computes the product of unsigned a [m, k] and signed b [k, n] into dst [m, n].
+func ProductBytes(dst []int32, m, n, k int, a []uint8, b []int8, threads int) {
+	if m == 0 || n == 0 {
+		return
+	}
+	p := &integerProduct{dst: dst, ldc: n, m: m, n: n, k: k, left: a}
+	offsets := make([]int, k)
+	for i := range offsets {
+		offsets[i] = i * n
+	}
+	p.run(&byteColumns{data: signedBytes(b), offsets: offsets, run: n, step: 1}, threads)
+}
+
+func signedBytes(x []int8) []uint8 {
+	return unsafe.Slice((*uint8)(unsafe.Pointer(unsafe.SliceData(x))), len(x))
+}
+
+// integerProduct is a product of bytes in work.
+type integerProduct struct {
+	dst        []int32
+	ldc        int
+	m, n, k    int
+	left       []uint8 // [m, k]
+	signedLeft bool    // left is signed and the right operand is not; else the other way round
+}
+
+// byteColumns is columns of bytes; offsets count from one row to the next as in columns.
+type byteColumns struct {
+	data             []uint8
+	offsets          []int
+	run, pitch, step int
+}
+
+// convolveBytes runs a product whose right operand are the taps of the padded planes of src.
+func (c *planes) convolveBytes(p *integerProduct, src []uint8, pad uint8, threads int) {
+	data := src
+	if !c.bare() {
+		size := c.height * c.width
+		data = make([]uint8, c.channels*size)
+		for i := range data {
+			data[i] = pad
+		}
+		w := c.w
+		for ch := range c.channels {
+			for y := range w.In[1] {
+				copy(data[ch*size+(y+w.Pad[1])*c.width+w.Pad[2]:], src[(ch*w.In[1]+y)*w.In[2]:][:w.In[2]])
+			}
+		}
+	}
+	offsets := make([]int, len(c.offsets))
+	for i, o := range c.offsets {
+		offsets[i] = o / 4
+	}
+	b := &byteColumns{data: data, offsets: offsets, run: c.columns, pitch: c.w.Stride[1] * c.width, step: c.w.Stride[2]}
+	if c.w.pointwise() {
+		b.run = p.n
+	}
+	p.run(b, threads)
+}
+
+// im2col runs a convolution of any window on a matrix of its taps.
+func (p *integerProduct) im2col(w *Window, src []uint8, pad uint8, threads int) {
+	size := w.KernelSize()
+	data := make([]uint8, p.k*p.n)
+	offsets := make([]int, p.k)
+	for r := range p.k {
+		offsets[r] = r * p.n
+		plane, t := src[r/size*w.InSize():], r%size
+		kw, kh, kd := t%w.Kernel[2], t/w.Kernel[2]%w.Kernel[1], t/(w.Kernel[2]*w.Kernel[1])
+		row := data[r*p.n : (r+1)*p.n]
+		for j := range row {
+			d := j/(w.Out[2]*w.Out[1])*w.Stride[0] + kd*w.Dilation[0] - w.Pad[0]
+			y := j/w.Out[2]%w.Out[1]*w.Stride[1] + kh*w.Dilation[1] - w.Pad[1]
+			x := j%w.Out[2]*w.Stride[2] + kw*w.Dilation[2] - w.Pad[2]
+			row[j] = pad
+			if d >= 0 && d < w.In[0] && y >= 0 && y < w.In[1] && x >= 0 && x < w.In[2] {
+				row[j] = plane[(d*w.In[1]+y)*w.In[2]+x]
+			}
+		}
+	}
+	p.run(&byteColumns{data: data, offsets: offsets, run: p.n, step: 1}, threads)
+}
+
+// run cuts the product into blocks of columns, or of rows where there are too few.
+func (p *integerProduct) run(b *byteColumns, threads int) {
+	threads = threadsFor(threads, p.m*p.n*max(p.k, 1)/4)
+	const width = 32
+	each := (min(2*blockN, (p.n+threads-1)/threads) + width - 1) / width * width
+	cols := (p.n + each - 1) / each
+	rows := 1
+	if threads > 1 && cols < threads {
+		rows = min((p.m+11)/12, threads)
+	}
+	high := ((p.m+rows-1)/rows + 11) / 12 * 12
+	rows = (p.m + high - 1) / high
+	block := p.blockPlain
+	if integerKernels() {
+		p.padLeft(b)
+		block = p.block
+	}
+	Parallel(threads, rows*cols, func(i int) {
+		i0, j0 := i/cols*high, i%cols*each
+		block(b, i0, min(p.m, i0+high), j0, min(p.n, j0+each))
+	})
+}
+
+// blockPlain computes rows i0..i1 and columns j0..j1 in Go.
+func (p *integerProduct) blockPlain(b *byteColumns, i0, i1, j0, j1 int) {
+	for i := i0; i < i1; i++ {
+		row := p.dst[i*p.ldc+j0 : i*p.ldc+j1]
+		clear(row)
+		for q, o := range b.offsets {
+			left := int32(p.left[i*p.k+q])
+			if p.signedLeft {
+				left = int32(int8(p.left[i*p.k+q]))
+			}
+			for j := j0; j < j1; {
+				in := j % b.run
+				n := min(j1-j, b.run-in)
+				src := b.data[o+j/b.run*b.pitch+in*b.step:]
+				for x := range n {
+					right := int32(src[x*b.step])
+					if !p.signedLeft {
+						right = int32(int8(right))
+					}
+					row[j-j0+x] += left * right
+				}
+				j += n
+			}
+		}
+	}
+}
+
+// Requantize turns one row of sums into bytes: dst[i] = saturate(round(float32(sums[i]+bias) * first * second / out) +
+// zero), each operation rounded to float32, ties to even, saturated to uint8, or to int8 where signed (ONNX,
+// QLinearConv).
+func Requantize(dst []uint8, sums []int32, bias int32, first, second, out float32, zero int32, signed bool) {
+	low := int32(0)
+	if signed {
+		low = -128
+	}
+	n := requantize(dst, sums, bias, first, second, out, zero, low)
+	for i := n; i < len(sums); i++ {
+		y := float32(float32(float32(sums[i]+bias)*first) * second)
+		if y /= out; y != y {
+			y = 0
+		}
+		y = min(max(y, -1<<24), 1<<24)
+		dst[i] = uint8(clampInt(int64(math.RoundToEven(float64(y)))+int64(zero), low))
+	}
+}
+
+func clampInt(v int64, low int32) int64 { return min(max(v, int64(low)), int64(low)+255) }
+
+// Quantize turns floats into bytes: dst[i] = saturate(round(x[i]/scale) + zero), ties to even, saturated to uint8, or to
+// int8 where signed (ONNX, QuantizeLinear). NaN gives the zero point.
+func Quantize(dst []uint8, x []float32, scale float32, zero int32, signed bool) {
+	low := int32(0)
+	if signed {
+		low = -128
+	}
+	done := quantize(dst, x, scale, zero, low)
+	for i, v := range x[done:] {
+		y := math.RoundToEven(float64(v / scale))
+		if y != y {
+			y = 0
+		}
+		dst[done+i] = uint8(clampInt(int64(min(max(y, -1<<24), 1<<24))+int64(zero), low))
+	}
+}
+
+// Dequantize turns bytes into floats: dst[i] = float32(x[i]-zero) * scale (ONNX, DequantizeLinear), the bytes being
+// int8 where signed.
+func Dequantize(dst []float32, x []uint8, scale float32, zero int32, signed bool) {
+	for i := dequantize(dst, x, scale, zero, signed); i < len(x); i++ {
+		v := int32(x[i])
+		if signed {
+			v = int32(int8(x[i]))
+		}
+		dst[i] = float32(v-zero) * scale
+	}
+}

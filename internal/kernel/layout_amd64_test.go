@@ -1,0 +1,31 @@
+package kernel
+
+import (
+	"testing"
+	"unsafe"
+)
+
+// The kernels find their arguments by these offsets: constants of _generate/gemm.go and _generate/depthwise.go.
+func TestArgumentsLieWhereKernelsReadThem(t *testing.T) {
+	var a tileArgs
+	for i, got := range []uintptr{
+		unsafe.Offsetof(a.dst), unsafe.Offsetof(a.ldc), unsafe.Offsetof(a.a), unsafe.Offsetof(a.lda), unsafe.Offsetof(a.b),
+		unsafe.Offsetof(a.ldb), unsafe.Offsetof(a.k), unsafe.Offsetof(a.bias), unsafe.Offsetof(a.from), unsafe.Offsetof(a.low),
+	} {
+		if got != uintptr(8*i) {
+			t.Errorf("field %d of a tile at %d, want %d", i, got, 8*i)
+		}
+	}
+	if got := unsafe.Offsetof(a.mask) - unsafe.Offsetof(a.from); got != 4 {
+		t.Errorf("mask of a tile %d behind its start, want 4", got)
+	}
+	var s stripArgs
+	for i, got := range []uintptr{
+		unsafe.Offsetof(s.dst), unsafe.Offsetof(s.dstPitch), unsafe.Offsetof(s.src), unsafe.Offsetof(s.srcPitch), unsafe.Offsetof(s.rows),
+		unsafe.Offsetof(s.taps), unsafe.Offsetof(s.offsets), unsafe.Offsetof(s.w), unsafe.Offsetof(s.low), unsafe.Offsetof(s.bias),
+	} {
+		if got != uintptr(8*i) {
+			t.Errorf("field %d of a strip at %d, want %d", i, got, 8*i)
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package kernel
+
+import (
+	"slices"
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
+
+// integerKernels reports whether the processor multiplies bytes by fours (AVX-512 VNNI).
+func integerKernels() bool { return use == avx512 && cpu.X86.HasAVX512VNNI }
+
+// padLeft lays out rows of whole quads, filled up with zeros; the right operand repeats its first row for them.
+func (p *integerProduct) padLeft(b *byteColumns) {
+	if p.k == 0 {
+		return
+	}
+	whole := (p.k + 3) / 4 * 4
+	if whole == p.k {
+		return
+	}
+	left := make([]uint8, p.m*whole)
+	for i := range p.m {
+		copy(left[i*whole:], p.left[i*p.k:(i+1)*p.k])
+	}
+	p.left = left
+	for len(b.offsets) < whole {
+		b.offsets = append(b.offsets, b.offsets[0])
+	}
+	p.k = whole
+}
+
+// quadBlock is how many quads of rows are packed at a time.
+const quadBlock = 256
+
+// block computes rows i0..i1 and columns j0..j1 of the product.
+func (p *integerProduct) block(b *byteColumns, i0, i1, j0, j1 int) {
+	const width = 32
+	panels, quads := (j1-j0+width-1)/width, p.k/4
+	if quads == 0 {
+		for i := i0; i < i1; i++ {
+			clear(p.dst[i*p.ldc+j0 : i*p.ldc+j1])
+		}
+		return
+	}
+	buf := borrow(panels * width * min(quads, quadBlock))
+	defer scratch.Put(buf)
+	packed := *buf
+	for q0 := 0; q0 < quads; q0 += quadBlock {
+		n := min(quadBlock, quads-q0)
+		b.packQuads(packed, q0, n, j0, j1)
+		for panel := range panels {
+			j := j0 + panel*width
+			for i := i0; i < i1; i += 12 {
+				p.tile(packed[panel*width*n:], i, min(12, i1-i), j, min(width, j1-j), q0, n)
+			}
+		}
+	}
+}
+
+// packQuads packs columns j0..j1 of n quads of rows into panels.
+func (b *byteColumns) packQuads(buf []float32, q0, n, j0, j1 int) {
+	const width = 32
+	offsets := b.offsets[4*q0 : 4*(q0+n)]
+	for j := j0; j < j1; {
+		panel, at, in := (j-j0)/width, (j-j0)%width, j%b.run
+		cols := min(j1-j, b.run-in, width-at)
+		dst := buf[panel*width*n+at:]
+		src := b.data[j/b.run*b.pitch+in*b.step:]
+		_, _ = dst[(n-1)*width+cols-1], src[offsets[4*n-4]+(cols-1)*b.step]
+		mask := uint64(1)<<cols - 1
+		to := (*byte)(unsafe.Pointer(&dst[0]))
+		if b.step == 1 {
+			packQuads1AVX512(to, &src[0], &offsets[0], n, mask)
+		} else {
+			packQuads2AVX512(to, &src[0], &offsets[0], n, mask)
+		}
+		j += cols
+	}
+}
+
+// tile runs the kernels of rows x cols sums.
+func (p *integerProduct) tile(panel []float32, i, rows, j, cols, q0, n int) {
+	_ = p.dst[(i+rows-1)*p.ldc+j+cols-1]
+	_ = p.left[(i+rows-1)*p.k+4*(q0+n)-1]
+	_ = panel[32*n-1]
+	args := tileArgs{ldc: 4 * p.ldc, lda: p.k, b: &panel[0], ldb: 128, k: n, mask: uint32(1<<cols - 1)}
+	if q0 > 0 {
+		args.from = fromDst
+	}
+	for rows > 0 {
+		args.dst = (*float32)(unsafe.Pointer(&p.dst[i*p.ldc+j]))
+		args.a = (*float32)(unsafe.Pointer(&p.left[i*p.k+4*q0]))
+		r := fits[rows]
+		part := args
+		callInteger((*uint64)(unsafe.Pointer(&part)), r, p.signedLeft)
+		i, rows = i+r, rows-r
+	}
+}
+
+func callInteger(t *uint64, rows int, signedLeft bool) {
+	if !signedLeft {
+		callUS(t, rows)
+		return
+	}
+	switch rows {
+	case 12:
+		tile12x32SU(t)
+	case 8:
+		tile8x32SU(t)
+	case 6:
+		tile6x32SU(t)
+	case 4:
+		tile4x32SU(t)
+	case 3:
+		tile3x32SU(t)
+	case 2:
+		tile2x32SU(t)
+	case 1:
+		tile1x32SU(t)
+	}
+}
+
+func callUS(t *uint64, rows int) {
+	switch rows {
+	case 12:
+		tile12x32US(t)
+	case 8:
+		tile8x32US(t)
+	case 6:
+		tile6x32US(t)
+	case 4:
+		tile4x32US(t)
+	case 3:
+		tile3x32US(t)
+	case 2:
+		tile2x32US(t)
+	case 1:
+		tile1x32US(t)
+	}
+}
+
+// requantize does as many as it can by vectors, and returns how many.
+func requantize(dst []uint8, sums []int32, bias int32, first, second, out float32, zero, low int32) int {
+	n := len(sums) &^ 15
+	if use != avx512 || n == 0 {
+		return 0
+	}
+	_ = dst[n-1]
+	requantizeAVX512(&dst[0], &sums[0], n, bias, first, second, out, zero, low)
+	return n
+}
+
+// quantize does as many as it can by vectors, and returns how many. Vectors with a NaN are left to the caller.
+func quantize(dst []uint8, x []float32, scale float32, zero, low int32) int {
+	n := len(x) &^ 15
+	if use != avx512 || n == 0 || slices.ContainsFunc(x, func(v float32) bool { return v != v }) {
+		return 0
+	}
+	_ = dst[n-1]
+	quantizeAVX512(&dst[0], &x[0], n, scale, zero, low)
+	return n
+}
+
+// dequantize does as many as it can by vectors, and returns how many.
+func dequantize(dst []float32, x []uint8, scale float32, zero int32, signed bool) int {
+	n := len(x) &^ 15
+	if use != avx512 || n == 0 {
+		return 0
+	}
+	_ = dst[n-1]
+	if signed {
+		dequantizeSAVX512(&dst[0], &x[0], n, scale, zero)
+	} else {
+		dequantizeUAVX512(&dst[0], &x[0], n, scale, zero)
+	}
+	return n
+}
