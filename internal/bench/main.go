@@ -31,6 +31,8 @@ var (
 	batches = flag.String("batch", "1,16", "batch sizes")
 	threads = flag.String("threads", "1,2", "numbers of threads")
 	budget  = flag.Duration("time", 3*time.Second, "time for each line of the table")
+	memory  = flag.Bool("memory", false, "compare peak memory in place of time")
+	peak    = flag.String("peak", "", "print the peak memory of one engine, bq or ort, on one model (used by -memory)")
 	profile = flag.String("cpuprofile", "", "write a profile of bq's part alone, which ONNX Runtime then has none of, to this file")
 	least   = flag.Duration("least", time.Millisecond, "models that take ONNX Runtime less are left out at batch 1")
 )
@@ -44,6 +46,13 @@ func main() {
 }
 
 func compare() error {
+	paths, _ := filepath.Glob(filepath.Join(*zoo, "models", "*.onnx"))
+	switch {
+	case *peak != "":
+		return printPeak(*peak, filepath.Join(*zoo, "models", *only+".onnx"), *only)
+	case *memory:
+		return compareMemory(paths)
+	}
 	lib, err := openRuntime(*library)
 	if err != nil {
 		return err
@@ -53,7 +62,6 @@ func compare() error {
 		return err
 	}
 	defer golden.Close()
-	paths, _ := filepath.Glob(filepath.Join(*zoo, "models", "*.onnx"))
 	fmt.Printf("%-36s %5s %7s %10s %10s %6s\n", "model", "batch", "threads", "bq ms", "ORT ms", "ratio")
 	ratios := map[int][]float64{}
 	for _, path := range paths {
@@ -120,23 +128,19 @@ func measure(lib *runtimeLibrary, golden *zip.ReadCloser, path, name string, bat
 	if err != nil {
 		return nil, err
 	}
-	feeds, err := goldenInputs(golden, name, p)
+	feeds, inputs, arrays, err := goldenFeeds(golden, name, m)
 	if err != nil || feeds == nil {
 		return nil, err
 	}
-	if batch > 1 && !repeat(m, feeds, batch) {
-		return nil, nil
-	}
-	var inputs, outputs []string
-	var arrays []*onnxio.Array
-	for _, v := range p.Inputs() {
-		if feeds[v.Name] != nil {
-			inputs, arrays = append(inputs, v.Name), append(arrays, feeds[v.Name])
+	if batch > 1 {
+		if !repeat(m, feeds, batch) {
+			return nil, nil
+		}
+		for i, name := range inputs {
+			arrays[i] = feeds[name]
 		}
 	}
-	for _, v := range m.Graph.Outputs {
-		outputs = append(outputs, v.Name)
-	}
+	outputs := outputNames(m)
 	s, err := lib.load(model, threads, inputs, arrays, outputs)
 	if err != nil {
 		return nil, err
@@ -171,29 +175,31 @@ func alone(p *infer.Program, feeds map[string]*onnxio.Array) (*line, error) {
 	return &line{time.Since(start).Seconds() * 1e3 / float64(runs), math.NaN()}, nil
 }
 
-// race runs both by turns for the time budget and returns medians.
+// rest lets the threads of one engine, which go on looking for work for a while, fall asleep before the other runs.
+const rest = 20 * time.Millisecond
+
+// race runs both by turns, each for a while, until the time is up, and returns medians.
 func race(s *session, p *infer.Program, feeds map[string]*onnxio.Array, batch int) (*line, error) {
-	once := func() (bq, ort time.Duration, err error) {
-		t := time.Now()
-		if err = s.run(nil); err != nil {
-			return
-		}
-		ort = time.Since(t)
-		t = time.Now()
-		_, err = p.Run(feeds, nil)
-		return time.Since(t), ort, err
-	}
-	_, ort, err := once()
-	if err != nil || batch == 1 && ort < *least/2 {
+	ort := func() error { return s.run(nil) }
+	bq := func() error { _, err := p.Run(feeds, nil); return err }
+	first, err := turn(ort, 1)
+	if err != nil || batch == 1 && first[0] < least.Seconds()*1e3/2 {
 		return nil, err
 	}
+	runs := max(1, min(50, int(20/first[0]))) // about 20 ms
 	var bqs, orts []float64
-	for start := time.Now(); time.Since(start) < *budget && len(bqs) < 1000 || len(bqs) < 5; {
-		bq, ort, err := once()
-		if err != nil {
-			return nil, err
+	for start := time.Now(); time.Since(start) < *budget || len(bqs) < 5; {
+		for _, side := range []struct {
+			f    func() error
+			list *[]float64
+		}{{ort, &orts}, {bq, &bqs}} {
+			time.Sleep(rest)
+			times, err := turn(side.f, runs+1)
+			if err != nil {
+				return nil, err
+			}
+			*side.list = append(*side.list, times[1:]...) // the first wakes threads up
 		}
-		bqs, orts = append(bqs, bq.Seconds()*1e3), append(orts, ort.Seconds()*1e3)
 	}
 	slices.Sort(bqs)
 	slices.Sort(orts)
@@ -202,6 +208,19 @@ func race(s *session, p *infer.Program, feeds map[string]*onnxio.Array, batch in
 		return nil, nil
 	}
 	return l, nil
+}
+
+// turn runs f so often and returns the times in milliseconds.
+func turn(f func() error, runs int) ([]float64, error) {
+	times := make([]float64, runs)
+	for i := range times {
+		start := time.Now()
+		if err := f(); err != nil {
+			return nil, err
+		}
+		times[i] = time.Since(start).Seconds() * 1e3
+	}
+	return times, nil
 }
 
 // tolerance is how far the outputs of both may be apart, in parts of the largest.
@@ -227,17 +246,25 @@ func agree(s *session, p *infer.Program, feeds map[string]*onnxio.Array, outputs
 			largest = max(largest, math.Abs(float64(v)))
 			worst = max(worst, math.Abs(float64(v-x[k])))
 		}
-		if worst > tolerance*largest {
+		if worst > tolerance*max(largest, 1e-3) {
 			return fmt.Errorf("output %s differs by %.3g of %.3g", outputs[i], worst, largest)
 		}
 		return nil
 	})
 }
 
-// goldenInputs reads the inputs of the model's test set, nil where there is none.
-func goldenInputs(golden *zip.ReadCloser, name string, p *infer.Program) (map[string]*onnxio.Array, error) {
-	feeds := map[string]*onnxio.Array{}
-	for i, in := range p.Inputs() {
+func outputNames(m *onnxio.Model) []string {
+	var names []string
+	for _, v := range m.Graph.Outputs {
+		names = append(names, v.Name)
+	}
+	return names
+}
+
+// goldenFeeds reads the inputs of the model's test set, nil where there is none.
+func goldenFeeds(golden *zip.ReadCloser, name string, m *onnxio.Model) (feeds map[string]*onnxio.Array, inputs []string, arrays []*onnxio.Array, err error) {
+	feeds = map[string]*onnxio.Array{}
+	for i, in := range m.Graph.FeedInputs() {
 		f, err := golden.Open(fmt.Sprintf("%s/test_data_set_0/input_%d.pb", name, i))
 		if err != nil {
 			break
@@ -245,25 +272,25 @@ func goldenInputs(golden *zip.ReadCloser, name string, p *infer.Program) (map[st
 		b, err := io.ReadAll(f)
 		f.Close()
 		if err != nil {
-			return nil, err
+			return nil, nil, nil, err
 		}
 		t, err := onnxio.ParseTensor(b)
 		if err != nil {
-			return nil, err
+			return nil, nil, nil, err
 		}
 		a, err := t.Array()
 		if err != nil {
-			return nil, err
+			return nil, nil, nil, err
 		}
 		if t.Name == "" {
 			t.Name = in.Name
 		}
-		feeds[t.Name] = a
+		feeds[t.Name], inputs, arrays = a, append(inputs, t.Name), append(arrays, a)
 	}
 	if len(feeds) == 0 {
-		return nil, nil
+		return nil, nil, nil, nil
 	}
-	return feeds, nil
+	return feeds, inputs, arrays, nil
 }
 
 // repeat lays batch copies of each input behind each other along its first free dimension; false where an input has

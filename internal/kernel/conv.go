@@ -89,23 +89,37 @@ func newPlanes(w *Window, channels int) *planes {
 
 // convolve runs a product whose right operand are the taps of the planes of src.
 func (c *planes) convolve(p *product, src []float32, threads int) {
-	data := src
-	if !c.bare() {
-		buf := borrow(c.channels * c.height * c.width)
-		defer scratch.Put(buf)
-		data = *buf
-		in, size := c.w.InSize(), c.height*c.width
-		Parallel(threadsFor(threads, c.channels*size), c.channels, func(ch int) {
-			plane := data[ch*size : (ch+1)*size]
-			clear(plane)
-			c.fill(plane, src[ch*in:(ch+1)*in])
-		})
-	}
-	p.columns = &columns{data: data, offsets: c.offsets, run: c.columns, pitch: c.w.Stride[1] * c.width, step: c.w.Stride[2]}
-	if c.w.pointwise() {
-		p.columns.run = p.n
+	if c.bare() {
+		p.columns = &columns{data: src, offsets: c.offsets, run: c.columns, pitch: c.w.Stride[1] * c.width, step: c.w.Stride[2]}
+		if c.w.pointwise() {
+			p.columns.run = p.n
+		}
+	} else {
+		p.planes, p.src = c, src
 	}
 	p.run(threads)
+}
+
+// part lays out the columns of output lines l0..l1 in buf: the rows of the padded planes that they read. Its offsets
+// stand in ints.
+func (c *planes) part(src, buf []float32, ints []int, l0, l1 int) *columns {
+	y0, y1 := c.band(l0, l1)
+	in, size := c.w.InSize(), (y1-y0)*c.width
+	for ch := range c.channels {
+		plane := buf[ch*size : (ch+1)*size]
+		clear(plane)
+		c.fill(plane, src[ch*in:(ch+1)*in], y0, y1)
+		for t, o := range c.padded.offsets {
+			ints[ch*len(c.padded.offsets)+t] = o + 4*ch*size
+		}
+	}
+	return &columns{data: buf, offsets: ints, run: c.columns, pitch: c.w.Stride[1] * c.width, step: c.w.Stride[2]}
+}
+
+// partSize returns how many elements part needs.
+func (c *planes) partSize(l0, l1 int) int {
+	y0, y1 := c.band(l0, l1)
+	return c.channels * (y1 - y0) * c.width
 }
 
 func fill(dst, bias []float32, c int) {
@@ -202,40 +216,17 @@ func axpyStrided[T float32 | int64](dst []T, v T, src []T, stride int) {
 func ConvTranspose(dst, x, weights, bias []float32, batch, inC, outC, group int, w *Window, threads int) {
 	in, out, size := w.InSize(), w.OutSize(), w.KernelSize()
 	cg, og := inC/group, outC/group
-	buf := borrow(og * size * out)
-	defer scratch.Put(buf)
-	cols := *buf
 	for i := range batch * group {
 		g := i % group
-		clear(cols)
-		a := RowMajor(weights[g*cg*og*size:(g+1)*cg*og*size], og*size).T()
-		Gemm(cols, out, og*size, out, cg, a, RowMajor(x[i*cg*out:(i+1)*cg*out], out), threads)
-		Parallel(threadsFor(threads, og*size*out), og, func(c int) {
-			plane := dst[(i*og+c)*in : (i*og+c+1)*in]
-			fill(plane, bias, g*og+c)
-			w.col2im(plane, cols[c*size*out:(c+1)*size*out])
-		})
-	}
-}
-
-// col2im adds to the plane dst [In] what each kernel position of cols [kernel, Out] gives to it.
-func (w *Window) col2im(dst, cols []float32) {
-	out := w.OutSize()
-	for k := range w.KernelSize() {
-		kw, kh, kd := k%w.Kernel[2], k/w.Kernel[2]%w.Kernel[1], k/(w.Kernel[2]*w.Kernel[1])
-		d0, d1 := w.span(0, kd)
-		h0, h1 := w.span(1, kh)
-		w0, w1 := w.span(2, kw)
-		for od := d0; od < d1; od++ {
-			id := od*w.Stride[0] + kd*w.Dilation[0] - w.Pad[0]
-			for oh := h0; oh < h1; oh++ {
-				ih := oh*w.Stride[1] + kh*w.Dilation[1] - w.Pad[1]
-				row := dst[(id*w.In[1]+ih)*w.In[2]:][:w.In[2]]
-				src := cols[k*out+(od*w.Out[1]+oh)*w.Out[2]:]
-				for ow := w0; ow < w1; ow++ {
-					row[ow*w.Stride[2]+kw*w.Dilation[2]-w.Pad[2]] += src[ow]
-				}
-			}
+		t := &transposed{w: w, cg: cg, og: og, dst: dst[i*og*in : (i+1)*og*in], x: x[i*cg*out : (i+1)*cg*out],
+			weights: weights[g*cg*og*size : (g+1)*cg*og*size]}
+		if bias != nil {
+			t.bias = bias[g*og : (g+1)*og]
+		}
+		if t.flat() {
+			t.phases(threads)
+		} else {
+			t.columns(threads)
 		}
 	}
 }

@@ -13,6 +13,7 @@ type strip struct {
 	dstPitch, srcPitch int
 	rows, cols, step   int
 	offsets            []int // in bytes, one for each tap
+	three              bool  // the taps are 3x3 neighbours in rows srcPitch apart, and step is 1
 	bias, low, high    float32
 }
 
@@ -75,12 +76,22 @@ func (p *padded) bare() bool {
 	return p.height == p.w.In[1] && p.width == p.w.In[2] && p.w.Pad[1] == 0 && p.w.Pad[2] == 0
 }
 
-// fill copies a plane into buf, which holds zeros at the places of padding.
-func (p *padded) fill(buf, plane []float32) {
+// band returns the rows of the padded plane that output lines l0..l1 read: y0..y1.
+func (p *padded) band(l0, l1 int) (y0, y1 int) {
 	w := p.w
-	inner := buf[w.Pad[1]*p.width+w.Pad[2]:]
+	return l0 * w.Stride[1], min(p.height, (l1-1)*w.Stride[1]+(w.Kernel[1]-1)*w.Dilation[1]+1)
+}
+
+// fill copies rows y0..y1 of the padded plane into buf, which holds zeros at the places of padding.
+func (p *padded) fill(buf, plane []float32, y0, y1 int) {
+	w := p.w
+	from, to := max(0, y0-w.Pad[1]), min(w.In[1], y1-w.Pad[1])
+	if from >= to {
+		return
+	}
+	inner := buf[(from+w.Pad[1]-y0)*p.width+w.Pad[2]:]
 	for x := 0; x < w.In[2]; x += maxRun {
-		packRun(inner[x:], plane[x:], p.rows, min(maxRun, w.In[2]-x), p.width, 1)
+		packRun(inner[x:], plane[x:], p.rows[from:to], min(maxRun, w.In[2]-x), p.width, 1)
 	}
 }
 
@@ -100,33 +111,41 @@ func depthwise(dst, x, weights, bias []float32, batch, inC, outC int, w *Window,
 		})
 		return
 	}
-	units := min(batch*outC, 4*threads)
-	Parallel(threads, units, func(u int) {
-		buf := borrow(p.height*p.width + stripSlack)
+	// Bands of lines, all planes of each, as products cut their columns: what a thread wrote it reads again. Few lines, or
+	// many images, are cut by planes.
+	bands, parts := threads, 1
+	if batch > 1 || p.lines < 4*threads {
+		bands, parts = 1, min(batch*outC, threads)
+	}
+	Parallel(threads, bands*parts, func(u int) {
+		l0, l1 := u%bands*p.lines/bands, (u%bands+1)*p.lines/bands
+		y0, y1 := p.band(l0, l1)
+		buf := borrow((y1-y0)*p.width + stripSlack)
 		defer scratch.Put(buf)
 		clear(*buf)
 		filled := -1
-		for i := u * batch * outC / units; i < (u+1)*batch*outC/units; i++ {
+		for i := u / bands * batch * outC / parts; i < (u/bands+1)*batch*outC/parts; i++ {
 			n, c := i/outC, i%outC
 			if ch := n*inC + c/(outC/inC); ch != filled {
-				p.fill(*buf, x[ch*in:(ch+1)*in])
+				p.fill(*buf, x[ch*in:(ch+1)*in], y0, y1)
 				filled = ch
 			}
-			s := strip{src: *buf, w: weights[c*size : (c+1)*size]}
+			s := strip{src: *buf, w: weights[c*size : (c+1)*size], rows: l1 - l0}
 			if bias != nil {
 				s.bias = bias[c]
 			}
-			p.plane(dst[i*out:(i+1)*out], s, e)
+			p.plane(dst[i*out+l0*p.columns:i*out+l1*p.columns], s, e)
 		}
 	})
 }
 
-// plane computes one output plane by strips; s gives source, weights and bias.
+// plane computes rows of one output plane by strips; s gives source, weights, bias and the number of rows.
 func (p *padded) plane(dst []float32, s strip, e Epilogue) {
 	lanes := use.lanes()
 	s.dstPitch, s.srcPitch, s.step = p.columns, p.w.Stride[1]*p.width, p.w.Stride[2]
-	s.rows, s.offsets = p.lines, p.offsets
+	s.offsets = p.offsets
 	s.low, s.high = e.bounds()
+	s.three = p.w.Kernel == [3]int{1, 3, 3} && p.w.Stride == [3]int{p.w.Stride[0], 1, 1} && p.w.Dilation == [3]int{p.w.Dilation[0], 1, 1}
 	src := s.src
 	for j := 0; j < p.columns; j += lanes {
 		s.cols = min(lanes, p.columns-j)

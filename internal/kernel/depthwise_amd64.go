@@ -14,6 +14,11 @@ func strip1AVX512(s *uint64)
 //go:noescape
 func strip2AVX512(s *uint64)
 
+// strip3x3AVX512 correlates a strip of a plane with a 3x3 kernel: see _generate/depthwise.go.
+//
+//go:noescape
+func strip3x3AVX512(s *uint64)
+
 // strip1AVX2 correlates a strip of a plane: see _generate/depthwise.go.
 //
 //go:noescape
@@ -23,3 +28,8 @@ func strip1AVX2(s *uint64)
 //
 //go:noescape
 func strip2AVX2(s *uint64)
+
+// strip3x3AVX2 correlates a strip of a plane with a 3x3 kernel: see _generate/depthwise.go.
+//
+//go:noescape
+func strip3x3AVX2(s *uint64)

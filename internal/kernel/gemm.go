@@ -132,7 +132,7 @@ func ProductPacked(dst []float32, ldc, m int, a Matrix, b *Packed, e Epilogue, t
 	g.run(threads)
 }
 
-// product is a matrix product in work. The right operand is one of four.
+// product is a matrix product in work. The right operand is one of five.
 type product struct {
 	dst     []float32
 	ldc     int
@@ -140,7 +140,9 @@ type product struct {
 	a       Matrix
 	e       Epilogue
 
-	columns *columns                      // packed block by block
+	columns *columns // packed block by block
+	planes  *planes  // columns over padded planes of src, which are made block by block
+	src     []float32
 	row     func(dst []float32, p, j int) // fills dst with b[p][j : j+len(dst)]; packed block by block
 	direct  Matrix                        // row-major, read where it stands
 	packed  *Packed
@@ -150,11 +152,13 @@ type product struct {
 func (g *product) run(threads int) {
 	threads = threadsFor(threads, g.m*g.n*max(g.k, 1))
 	most, width := use.blocking()
-	each := (min(blockN, (g.n+threads-1)/threads) + width - 1) / width * width
-	cols, rows := (g.n+each-1)/each, 1
-	if threads > 1 && cols < 2*threads {
-		rows = max(1, min((g.m+blockM-1)/blockM, (2*threads+cols-1)/cols))
+	cols, rows := (g.n+blockN-1)/blockN, 1
+	if cols = (cols + threads - 1) / threads * threads; g.n < cols*2*width { // as many blocks for each thread
+		cols = (g.n + blockN - 1) / blockN
+		rows = max(1, min((g.m+most-1)/most, (threads+cols-1)/cols))
 	}
+	each := ((g.n+cols-1)/cols + width - 1) / width * width
+	cols = (g.n + each - 1) / each
 	high := ((g.m+rows-1)/rows + most - 1) / most * most
 	rows = (g.m + high - 1) / high
 	if rows*cols == 1 {
@@ -171,7 +175,18 @@ func (g *product) run(threads int) {
 func (g *product) block(i0, i1, j0, j1 int) {
 	_, width := use.blocking()
 	panels := (j1 - j0 + width - 1) / width
-	need, packs := 0, g.row != nil || g.columns != nil
+	need, packs := 0, g.row != nil || g.columns != nil || g.planes != nil
+	columns, line := g.columns, 0
+	if g.planes != nil {
+		run := g.planes.columns
+		line = j0 / run
+		last := (j1-1)/run + 1
+		buf, ints := borrow(g.planes.partSize(line, last)), borrowInts(g.k)
+		defer scratch.Put(buf)
+		defer scratchInts.Put(ints)
+		columns = g.planes.part(g.src, *buf, *ints, line, last)
+		line *= run
+	}
 	if packs {
 		need = panels*width*(min(blockK, g.k)+1) + width
 	}
@@ -205,8 +220,8 @@ func (g *product) block(i0, i1, j0, j1 int) {
 			}
 		}
 		switch {
-		case g.columns != nil:
-			g.columns.pack(rest, p0, kc, j0, j1, width)
+		case columns != nil:
+			columns.pack(rest, p0, kc, j0-line, j1-line, width)
 		case g.row != nil:
 			g.pack(rest, p0, kc, j0, j1, panels, width)
 		}

@@ -12,8 +12,8 @@ TEXT ·tile12x32SU(SB), NOSPLIT, $0-8
 	MOVQ   8(AX), DX
 	MOVQ   24(AX), BX
 	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
+	MOVQ   48(AX), DI
+	MOVQ   40(AX), R8
 	MOVQ   16(AX), R9
 	LEAQ   (R9)(BX*2), R10
 	ADDQ   BX, R10
@@ -94,13 +94,13 @@ fromDst:
 	VMOVUPS.Z 64(AX), K2, Z23
 
 sum:
-	SUBQ $0x00000004, R8
+	SUBQ $0x00000004, DI
 	JL   tail
 
 many:
 	VMOVUPS.Z    (SI), K1, Z24
 	VMOVUPS.Z    64(SI), K2, Z25
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z26
 	VPDPBUSD     Z26, Z24, Z0
 	VPDPBUSD     Z26, Z25, Z1
@@ -139,7 +139,7 @@ many:
 	VPDPBUSD     Z26, Z25, Z23
 	VMOVUPS.Z    (SI), K1, Z24
 	VMOVUPS.Z    64(SI), K2, Z25
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 4(R9), Z26
 	VPDPBUSD     Z26, Z24, Z0
 	VPDPBUSD     Z26, Z25, Z1
@@ -178,7 +178,7 @@ many:
 	VPDPBUSD     Z26, Z25, Z23
 	VMOVUPS.Z    (SI), K1, Z24
 	VMOVUPS.Z    64(SI), K2, Z25
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 8(R9), Z26
 	VPDPBUSD     Z26, Z24, Z0
 	VPDPBUSD     Z26, Z25, Z1
@@ -217,7 +217,7 @@ many:
 	VPDPBUSD     Z26, Z25, Z23
 	VMOVUPS.Z    (SI), K1, Z24
 	VMOVUPS.Z    64(SI), K2, Z25
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 12(R9), Z26
 	VPDPBUSD     Z26, Z24, Z0
 	VPDPBUSD     Z26, Z25, Z1
@@ -258,17 +258,17 @@ many:
 	ADDQ         $0x00000010, R10
 	ADDQ         $0x00000010, R11
 	ADDQ         $0x00000010, R12
-	SUBQ         $0x00000004, R8
+	SUBQ         $0x00000004, DI
 	JGE          many
 
 tail:
-	ADDQ $0x00000004, R8
+	ADDQ $0x00000004, DI
 	JE   store
 
 one:
 	VMOVUPS.Z    (SI), K1, Z24
 	VMOVUPS.Z    64(SI), K2, Z25
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z26
 	VPDPBUSD     Z26, Z24, Z0
 	VPDPBUSD     Z26, Z25, Z1
@@ -309,7 +309,7 @@ one:
 	ADDQ         $0x00000004, R10
 	ADDQ         $0x00000004, R11
 	ADDQ         $0x00000004, R12
-	DECQ         R8
+	DECQ         DI
 	JNE          one
 
 store:
@@ -359,8 +359,8 @@ TEXT ·tile8x32SU(SB), NOSPLIT, $0-8
 	MOVQ   8(AX), DX
 	MOVQ   24(AX), BX
 	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
+	MOVQ   48(AX), DI
+	MOVQ   40(AX), R8
 	MOVQ   16(AX), R9
 	LEAQ   (R9)(BX*2), R10
 	ADDQ   BX, R10
@@ -419,13 +419,13 @@ fromDst:
 	VMOVUPS.Z 64(AX), K2, Z15
 
 sum:
-	SUBQ $0x00000004, R8
+	SUBQ $0x00000004, DI
 	JL   tail
 
 many:
 	VMOVUPS.Z    (SI), K1, Z16
 	VMOVUPS.Z    64(SI), K2, Z17
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z18
 	VPDPBUSD     Z18, Z16, Z0
 	VPDPBUSD     Z18, Z17, Z1
@@ -452,7 +452,7 @@ many:
 	VPDPBUSD     Z18, Z17, Z15
 	VMOVUPS.Z    (SI), K1, Z16
 	VMOVUPS.Z    64(SI), K2, Z17
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 4(R9), Z18
 	VPDPBUSD     Z18, Z16, Z0
 	VPDPBUSD     Z18, Z17, Z1
@@ -479,7 +479,7 @@ many:
 	VPDPBUSD     Z18, Z17, Z15
 	VMOVUPS.Z    (SI), K1, Z16
 	VMOVUPS.Z    64(SI), K2, Z17
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 8(R9), Z18
 	VPDPBUSD     Z18, Z16, Z0
 	VPDPBUSD     Z18, Z17, Z1
@@ -506,7 +506,7 @@ many:
 	VPDPBUSD     Z18, Z17, Z15
 	VMOVUPS.Z    (SI), K1, Z16
 	VMOVUPS.Z    64(SI), K2, Z17
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 12(R9), Z18
 	VPDPBUSD     Z18, Z16, Z0
 	VPDPBUSD     Z18, Z17, Z1
@@ -534,17 +534,17 @@ many:
 	ADDQ         $0x00000010, R9
 	ADDQ         $0x00000010, R10
 	ADDQ         $0x00000010, R11
-	SUBQ         $0x00000004, R8
+	SUBQ         $0x00000004, DI
 	JGE          many
 
 tail:
-	ADDQ $0x00000004, R8
+	ADDQ $0x00000004, DI
 	JE   store
 
 one:
 	VMOVUPS.Z    (SI), K1, Z16
 	VMOVUPS.Z    64(SI), K2, Z17
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z18
 	VPDPBUSD     Z18, Z16, Z0
 	VPDPBUSD     Z18, Z17, Z1
@@ -572,7 +572,7 @@ one:
 	ADDQ         $0x00000004, R9
 	ADDQ         $0x00000004, R10
 	ADDQ         $0x00000004, R11
-	DECQ         R8
+	DECQ         DI
 	JNE          one
 
 store:
@@ -610,8 +610,8 @@ TEXT ·tile6x32SU(SB), NOSPLIT, $0-8
 	MOVQ   8(AX), DX
 	MOVQ   24(AX), BX
 	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
+	MOVQ   48(AX), DI
+	MOVQ   40(AX), R8
 	MOVQ   16(AX), R9
 	LEAQ   (R9)(BX*2), R10
 	ADDQ   BX, R10
@@ -658,13 +658,13 @@ fromDst:
 	VMOVUPS.Z 64(AX), K2, Z11
 
 sum:
-	SUBQ $0x00000004, R8
+	SUBQ $0x00000004, DI
 	JL   tail
 
 many:
 	VMOVUPS.Z    (SI), K1, Z12
 	VMOVUPS.Z    64(SI), K2, Z13
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z14
 	VPDPBUSD     Z14, Z12, Z0
 	VPDPBUSD     Z14, Z13, Z1
@@ -685,7 +685,7 @@ many:
 	VPDPBUSD     Z14, Z13, Z11
 	VMOVUPS.Z    (SI), K1, Z12
 	VMOVUPS.Z    64(SI), K2, Z13
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 4(R9), Z14
 	VPDPBUSD     Z14, Z12, Z0
 	VPDPBUSD     Z14, Z13, Z1
@@ -706,7 +706,7 @@ many:
 	VPDPBUSD     Z14, Z13, Z11
 	VMOVUPS.Z    (SI), K1, Z12
 	VMOVUPS.Z    64(SI), K2, Z13
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 8(R9), Z14
 	VPDPBUSD     Z14, Z12, Z0
 	VPDPBUSD     Z14, Z13, Z1
@@ -727,7 +727,7 @@ many:
 	VPDPBUSD     Z14, Z13, Z11
 	VMOVUPS.Z    (SI), K1, Z12
 	VMOVUPS.Z    64(SI), K2, Z13
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 12(R9), Z14
 	VPDPBUSD     Z14, Z12, Z0
 	VPDPBUSD     Z14, Z13, Z1
@@ -748,17 +748,17 @@ many:
 	VPDPBUSD     Z14, Z13, Z11
 	ADDQ         $0x00000010, R9
 	ADDQ         $0x00000010, R10
-	SUBQ         $0x00000004, R8
+	SUBQ         $0x00000004, DI
 	JGE          many
 
 tail:
-	ADDQ $0x00000004, R8
+	ADDQ $0x00000004, DI
 	JE   store
 
 one:
 	VMOVUPS.Z    (SI), K1, Z12
 	VMOVUPS.Z    64(SI), K2, Z13
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z14
 	VPDPBUSD     Z14, Z12, Z0
 	VPDPBUSD     Z14, Z13, Z1
@@ -779,7 +779,7 @@ one:
 	VPDPBUSD     Z14, Z13, Z11
 	ADDQ         $0x00000004, R9
 	ADDQ         $0x00000004, R10
-	DECQ         R8
+	DECQ         DI
 	JNE          one
 
 store:
@@ -811,8 +811,8 @@ TEXT ·tile4x32SU(SB), NOSPLIT, $0-8
 	MOVQ   8(AX), DX
 	MOVQ   24(AX), BX
 	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
+	MOVQ   48(AX), DI
+	MOVQ   40(AX), R8
 	MOVQ   16(AX), R9
 	LEAQ   (R9)(BX*2), R10
 	ADDQ   BX, R10
@@ -849,13 +849,13 @@ fromDst:
 	VMOVUPS.Z 64(AX), K2, Z7
 
 sum:
-	SUBQ $0x00000004, R8
+	SUBQ $0x00000004, DI
 	JL   tail
 
 many:
 	VMOVUPS.Z    (SI), K1, Z8
 	VMOVUPS.Z    64(SI), K2, Z9
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z10
 	VPDPBUSD     Z10, Z8, Z0
 	VPDPBUSD     Z10, Z9, Z1
@@ -870,7 +870,7 @@ many:
 	VPDPBUSD     Z10, Z9, Z7
 	VMOVUPS.Z    (SI), K1, Z8
 	VMOVUPS.Z    64(SI), K2, Z9
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 4(R9), Z10
 	VPDPBUSD     Z10, Z8, Z0
 	VPDPBUSD     Z10, Z9, Z1
@@ -885,7 +885,7 @@ many:
 	VPDPBUSD     Z10, Z9, Z7
 	VMOVUPS.Z    (SI), K1, Z8
 	VMOVUPS.Z    64(SI), K2, Z9
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 8(R9), Z10
 	VPDPBUSD     Z10, Z8, Z0
 	VPDPBUSD     Z10, Z9, Z1
@@ -900,7 +900,7 @@ many:
 	VPDPBUSD     Z10, Z9, Z7
 	VMOVUPS.Z    (SI), K1, Z8
 	VMOVUPS.Z    64(SI), K2, Z9
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 12(R9), Z10
 	VPDPBUSD     Z10, Z8, Z0
 	VPDPBUSD     Z10, Z9, Z1
@@ -915,17 +915,17 @@ many:
 	VPDPBUSD     Z10, Z9, Z7
 	ADDQ         $0x00000010, R9
 	ADDQ         $0x00000010, R10
-	SUBQ         $0x00000004, R8
+	SUBQ         $0x00000004, DI
 	JGE          many
 
 tail:
-	ADDQ $0x00000004, R8
+	ADDQ $0x00000004, DI
 	JE   store
 
 one:
 	VMOVUPS.Z    (SI), K1, Z8
 	VMOVUPS.Z    64(SI), K2, Z9
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z10
 	VPDPBUSD     Z10, Z8, Z0
 	VPDPBUSD     Z10, Z9, Z1
@@ -940,7 +940,7 @@ one:
 	VPDPBUSD     Z10, Z9, Z7
 	ADDQ         $0x00000004, R9
 	ADDQ         $0x00000004, R10
-	DECQ         R8
+	DECQ         DI
 	JNE          one
 
 store:
@@ -966,8 +966,8 @@ TEXT ·tile3x32SU(SB), NOSPLIT, $0-8
 	MOVQ   8(AX), DX
 	MOVQ   24(AX), BX
 	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
+	MOVQ   48(AX), DI
+	MOVQ   40(AX), R8
 	MOVQ   16(AX), R9
 	MOVL   68(AX), R10
 	KMOVW  R10, K1
@@ -997,13 +997,13 @@ fromDst:
 	VMOVUPS.Z 64(AX), K2, Z5
 
 sum:
-	SUBQ $0x00000004, R8
+	SUBQ $0x00000004, DI
 	JL   tail
 
 many:
 	VMOVUPS.Z    (SI), K1, Z6
 	VMOVUPS.Z    64(SI), K2, Z7
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z8
 	VPDPBUSD     Z8, Z6, Z0
 	VPDPBUSD     Z8, Z7, Z1
@@ -1015,7 +1015,7 @@ many:
 	VPDPBUSD     Z8, Z7, Z5
 	VMOVUPS.Z    (SI), K1, Z6
 	VMOVUPS.Z    64(SI), K2, Z7
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 4(R9), Z8
 	VPDPBUSD     Z8, Z6, Z0
 	VPDPBUSD     Z8, Z7, Z1
@@ -1027,7 +1027,7 @@ many:
 	VPDPBUSD     Z8, Z7, Z5
 	VMOVUPS.Z    (SI), K1, Z6
 	VMOVUPS.Z    64(SI), K2, Z7
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 8(R9), Z8
 	VPDPBUSD     Z8, Z6, Z0
 	VPDPBUSD     Z8, Z7, Z1
@@ -1039,7 +1039,7 @@ many:
 	VPDPBUSD     Z8, Z7, Z5
 	VMOVUPS.Z    (SI), K1, Z6
 	VMOVUPS.Z    64(SI), K2, Z7
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 12(R9), Z8
 	VPDPBUSD     Z8, Z6, Z0
 	VPDPBUSD     Z8, Z7, Z1
@@ -1050,17 +1050,17 @@ many:
 	VPDPBUSD     Z8, Z6, Z4
 	VPDPBUSD     Z8, Z7, Z5
 	ADDQ         $0x00000010, R9
-	SUBQ         $0x00000004, R8
+	SUBQ         $0x00000004, DI
 	JGE          many
 
 tail:
-	ADDQ $0x00000004, R8
+	ADDQ $0x00000004, DI
 	JE   store
 
 one:
 	VMOVUPS.Z    (SI), K1, Z6
 	VMOVUPS.Z    64(SI), K2, Z7
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z8
 	VPDPBUSD     Z8, Z6, Z0
 	VPDPBUSD     Z8, Z7, Z1
@@ -1071,7 +1071,7 @@ one:
 	VPDPBUSD     Z8, Z6, Z4
 	VPDPBUSD     Z8, Z7, Z5
 	ADDQ         $0x00000004, R9
-	DECQ         R8
+	DECQ         DI
 	JNE          one
 
 store:
@@ -1094,8 +1094,8 @@ TEXT ·tile2x32SU(SB), NOSPLIT, $0-8
 	MOVQ   8(AX), DX
 	MOVQ   24(AX), BX
 	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
+	MOVQ   48(AX), DI
+	MOVQ   40(AX), R8
 	MOVQ   16(AX), R9
 	MOVL   68(AX), R10
 	KMOVW  R10, K1
@@ -1120,13 +1120,13 @@ fromDst:
 	VMOVUPS.Z 64(AX), K2, Z3
 
 sum:
-	SUBQ $0x00000004, R8
+	SUBQ $0x00000004, DI
 	JL   tail
 
 many:
 	VMOVUPS.Z    (SI), K1, Z4
 	VMOVUPS.Z    64(SI), K2, Z5
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z6
 	VPDPBUSD     Z6, Z4, Z0
 	VPDPBUSD     Z6, Z5, Z1
@@ -1135,7 +1135,7 @@ many:
 	VPDPBUSD     Z6, Z5, Z3
 	VMOVUPS.Z    (SI), K1, Z4
 	VMOVUPS.Z    64(SI), K2, Z5
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 4(R9), Z6
 	VPDPBUSD     Z6, Z4, Z0
 	VPDPBUSD     Z6, Z5, Z1
@@ -1144,7 +1144,7 @@ many:
 	VPDPBUSD     Z6, Z5, Z3
 	VMOVUPS.Z    (SI), K1, Z4
 	VMOVUPS.Z    64(SI), K2, Z5
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 8(R9), Z6
 	VPDPBUSD     Z6, Z4, Z0
 	VPDPBUSD     Z6, Z5, Z1
@@ -1153,7 +1153,7 @@ many:
 	VPDPBUSD     Z6, Z5, Z3
 	VMOVUPS.Z    (SI), K1, Z4
 	VMOVUPS.Z    64(SI), K2, Z5
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 12(R9), Z6
 	VPDPBUSD     Z6, Z4, Z0
 	VPDPBUSD     Z6, Z5, Z1
@@ -1161,17 +1161,17 @@ many:
 	VPDPBUSD     Z6, Z4, Z2
 	VPDPBUSD     Z6, Z5, Z3
 	ADDQ         $0x00000010, R9
-	SUBQ         $0x00000004, R8
+	SUBQ         $0x00000004, DI
 	JGE          many
 
 tail:
-	ADDQ $0x00000004, R8
+	ADDQ $0x00000004, DI
 	JE   store
 
 one:
 	VMOVUPS.Z    (SI), K1, Z4
 	VMOVUPS.Z    64(SI), K2, Z5
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z6
 	VPDPBUSD     Z6, Z4, Z0
 	VPDPBUSD     Z6, Z5, Z1
@@ -1179,7 +1179,7 @@ one:
 	VPDPBUSD     Z6, Z4, Z2
 	VPDPBUSD     Z6, Z5, Z3
 	ADDQ         $0x00000004, R9
-	DECQ         R8
+	DECQ         DI
 	JNE          one
 
 store:
@@ -1199,8 +1199,8 @@ TEXT ·tile1x32SU(SB), NOSPLIT, $0-8
 	MOVQ   8(AX), DX
 	MOVQ   24(AX), DX
 	MOVQ   32(AX), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
+	MOVQ   48(AX), BX
+	MOVQ   40(AX), SI
 	MOVQ   16(AX), DI
 	MOVL   68(AX), R8
 	KMOVW  R8, K1
@@ -1220,51 +1220,51 @@ fromDst:
 	VMOVUPS.Z 64(AX), K2, Z1
 
 sum:
-	SUBQ $0x00000004, SI
+	SUBQ $0x00000004, BX
 	JL   tail
 
 many:
 	VMOVUPS.Z    (DX), K1, Z2
 	VMOVUPS.Z    64(DX), K2, Z3
-	ADDQ         BX, DX
+	ADDQ         SI, DX
 	VBROADCASTSS (DI), Z4
 	VPDPBUSD     Z4, Z2, Z0
 	VPDPBUSD     Z4, Z3, Z1
 	VMOVUPS.Z    (DX), K1, Z2
 	VMOVUPS.Z    64(DX), K2, Z3
-	ADDQ         BX, DX
+	ADDQ         SI, DX
 	VBROADCASTSS 4(DI), Z4
 	VPDPBUSD     Z4, Z2, Z0
 	VPDPBUSD     Z4, Z3, Z1
 	VMOVUPS.Z    (DX), K1, Z2
 	VMOVUPS.Z    64(DX), K2, Z3
-	ADDQ         BX, DX
+	ADDQ         SI, DX
 	VBROADCASTSS 8(DI), Z4
 	VPDPBUSD     Z4, Z2, Z0
 	VPDPBUSD     Z4, Z3, Z1
 	VMOVUPS.Z    (DX), K1, Z2
 	VMOVUPS.Z    64(DX), K2, Z3
-	ADDQ         BX, DX
+	ADDQ         SI, DX
 	VBROADCASTSS 12(DI), Z4
 	VPDPBUSD     Z4, Z2, Z0
 	VPDPBUSD     Z4, Z3, Z1
 	ADDQ         $0x00000010, DI
-	SUBQ         $0x00000004, SI
+	SUBQ         $0x00000004, BX
 	JGE          many
 
 tail:
-	ADDQ $0x00000004, SI
+	ADDQ $0x00000004, BX
 	JE   store
 
 one:
 	VMOVUPS.Z    (DX), K1, Z2
 	VMOVUPS.Z    64(DX), K2, Z3
-	ADDQ         BX, DX
+	ADDQ         SI, DX
 	VBROADCASTSS (DI), Z4
 	VPDPBUSD     Z4, Z2, Z0
 	VPDPBUSD     Z4, Z3, Z1
 	ADDQ         $0x00000004, DI
-	DECQ         SI
+	DECQ         BX
 	JNE          one
 
 store:
@@ -1281,8 +1281,8 @@ TEXT ·tile12x32US(SB), NOSPLIT, $0-8
 	MOVQ   8(AX), DX
 	MOVQ   24(AX), BX
 	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
+	MOVQ   48(AX), DI
+	MOVQ   40(AX), R8
 	MOVQ   16(AX), R9
 	LEAQ   (R9)(BX*2), R10
 	ADDQ   BX, R10
@@ -1363,13 +1363,13 @@ fromDst:
 	VMOVUPS.Z 64(AX), K2, Z23
 
 sum:
-	SUBQ $0x00000004, R8
+	SUBQ $0x00000004, DI
 	JL   tail
 
 many:
 	VMOVUPS.Z    (SI), K1, Z24
 	VMOVUPS.Z    64(SI), K2, Z25
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z26
 	VPDPBUSD     Z24, Z26, Z0
 	VPDPBUSD     Z25, Z26, Z1
@@ -1408,7 +1408,7 @@ many:
 	VPDPBUSD     Z25, Z26, Z23
 	VMOVUPS.Z    (SI), K1, Z24
 	VMOVUPS.Z    64(SI), K2, Z25
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 4(R9), Z26
 	VPDPBUSD     Z24, Z26, Z0
 	VPDPBUSD     Z25, Z26, Z1
@@ -1447,7 +1447,7 @@ many:
 	VPDPBUSD     Z25, Z26, Z23
 	VMOVUPS.Z    (SI), K1, Z24
 	VMOVUPS.Z    64(SI), K2, Z25
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 8(R9), Z26
 	VPDPBUSD     Z24, Z26, Z0
 	VPDPBUSD     Z25, Z26, Z1
@@ -1486,7 +1486,7 @@ many:
 	VPDPBUSD     Z25, Z26, Z23
 	VMOVUPS.Z    (SI), K1, Z24
 	VMOVUPS.Z    64(SI), K2, Z25
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 12(R9), Z26
 	VPDPBUSD     Z24, Z26, Z0
 	VPDPBUSD     Z25, Z26, Z1
@@ -1527,17 +1527,17 @@ many:
 	ADDQ         $0x00000010, R10
 	ADDQ         $0x00000010, R11
 	ADDQ         $0x00000010, R12
-	SUBQ         $0x00000004, R8
+	SUBQ         $0x00000004, DI
 	JGE          many
 
 tail:
-	ADDQ $0x00000004, R8
+	ADDQ $0x00000004, DI
 	JE   store
 
 one:
 	VMOVUPS.Z    (SI), K1, Z24
 	VMOVUPS.Z    64(SI), K2, Z25
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z26
 	VPDPBUSD     Z24, Z26, Z0
 	VPDPBUSD     Z25, Z26, Z1
@@ -1578,7 +1578,7 @@ one:
 	ADDQ         $0x00000004, R10
 	ADDQ         $0x00000004, R11
 	ADDQ         $0x00000004, R12
-	DECQ         R8
+	DECQ         DI
 	JNE          one
 
 store:
@@ -1628,8 +1628,8 @@ TEXT ·tile8x32US(SB), NOSPLIT, $0-8
 	MOVQ   8(AX), DX
 	MOVQ   24(AX), BX
 	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
+	MOVQ   48(AX), DI
+	MOVQ   40(AX), R8
 	MOVQ   16(AX), R9
 	LEAQ   (R9)(BX*2), R10
 	ADDQ   BX, R10
@@ -1688,13 +1688,13 @@ fromDst:
 	VMOVUPS.Z 64(AX), K2, Z15
 
 sum:
-	SUBQ $0x00000004, R8
+	SUBQ $0x00000004, DI
 	JL   tail
 
 many:
 	VMOVUPS.Z    (SI), K1, Z16
 	VMOVUPS.Z    64(SI), K2, Z17
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z18
 	VPDPBUSD     Z16, Z18, Z0
 	VPDPBUSD     Z17, Z18, Z1
@@ -1721,7 +1721,7 @@ many:
 	VPDPBUSD     Z17, Z18, Z15
 	VMOVUPS.Z    (SI), K1, Z16
 	VMOVUPS.Z    64(SI), K2, Z17
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 4(R9), Z18
 	VPDPBUSD     Z16, Z18, Z0
 	VPDPBUSD     Z17, Z18, Z1
@@ -1748,7 +1748,7 @@ many:
 	VPDPBUSD     Z17, Z18, Z15
 	VMOVUPS.Z    (SI), K1, Z16
 	VMOVUPS.Z    64(SI), K2, Z17
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 8(R9), Z18
 	VPDPBUSD     Z16, Z18, Z0
 	VPDPBUSD     Z17, Z18, Z1
@@ -1775,7 +1775,7 @@ many:
 	VPDPBUSD     Z17, Z18, Z15
 	VMOVUPS.Z    (SI), K1, Z16
 	VMOVUPS.Z    64(SI), K2, Z17
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 12(R9), Z18
 	VPDPBUSD     Z16, Z18, Z0
 	VPDPBUSD     Z17, Z18, Z1
@@ -1803,17 +1803,17 @@ many:
 	ADDQ         $0x00000010, R9
 	ADDQ         $0x00000010, R10
 	ADDQ         $0x00000010, R11
-	SUBQ         $0x00000004, R8
+	SUBQ         $0x00000004, DI
 	JGE          many
 
 tail:
-	ADDQ $0x00000004, R8
+	ADDQ $0x00000004, DI
 	JE   store
 
 one:
 	VMOVUPS.Z    (SI), K1, Z16
 	VMOVUPS.Z    64(SI), K2, Z17
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z18
 	VPDPBUSD     Z16, Z18, Z0
 	VPDPBUSD     Z17, Z18, Z1
@@ -1841,7 +1841,7 @@ one:
 	ADDQ         $0x00000004, R9
 	ADDQ         $0x00000004, R10
 	ADDQ         $0x00000004, R11
-	DECQ         R8
+	DECQ         DI
 	JNE          one
 
 store:
@@ -1879,8 +1879,8 @@ TEXT ·tile6x32US(SB), NOSPLIT, $0-8
 	MOVQ   8(AX), DX
 	MOVQ   24(AX), BX
 	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
+	MOVQ   48(AX), DI
+	MOVQ   40(AX), R8
 	MOVQ   16(AX), R9
 	LEAQ   (R9)(BX*2), R10
 	ADDQ   BX, R10
@@ -1927,13 +1927,13 @@ fromDst:
 	VMOVUPS.Z 64(AX), K2, Z11
 
 sum:
-	SUBQ $0x00000004, R8
+	SUBQ $0x00000004, DI
 	JL   tail
 
 many:
 	VMOVUPS.Z    (SI), K1, Z12
 	VMOVUPS.Z    64(SI), K2, Z13
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z14
 	VPDPBUSD     Z12, Z14, Z0
 	VPDPBUSD     Z13, Z14, Z1
@@ -1954,7 +1954,7 @@ many:
 	VPDPBUSD     Z13, Z14, Z11
 	VMOVUPS.Z    (SI), K1, Z12
 	VMOVUPS.Z    64(SI), K2, Z13
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 4(R9), Z14
 	VPDPBUSD     Z12, Z14, Z0
 	VPDPBUSD     Z13, Z14, Z1
@@ -1975,7 +1975,7 @@ many:
 	VPDPBUSD     Z13, Z14, Z11
 	VMOVUPS.Z    (SI), K1, Z12
 	VMOVUPS.Z    64(SI), K2, Z13
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 8(R9), Z14
 	VPDPBUSD     Z12, Z14, Z0
 	VPDPBUSD     Z13, Z14, Z1
@@ -1996,7 +1996,7 @@ many:
 	VPDPBUSD     Z13, Z14, Z11
 	VMOVUPS.Z    (SI), K1, Z12
 	VMOVUPS.Z    64(SI), K2, Z13
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 12(R9), Z14
 	VPDPBUSD     Z12, Z14, Z0
 	VPDPBUSD     Z13, Z14, Z1
@@ -2017,17 +2017,17 @@ many:
 	VPDPBUSD     Z13, Z14, Z11
 	ADDQ         $0x00000010, R9
 	ADDQ         $0x00000010, R10
-	SUBQ         $0x00000004, R8
+	SUBQ         $0x00000004, DI
 	JGE          many
 
 tail:
-	ADDQ $0x00000004, R8
+	ADDQ $0x00000004, DI
 	JE   store
 
 one:
 	VMOVUPS.Z    (SI), K1, Z12
 	VMOVUPS.Z    64(SI), K2, Z13
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z14
 	VPDPBUSD     Z12, Z14, Z0
 	VPDPBUSD     Z13, Z14, Z1
@@ -2048,7 +2048,7 @@ one:
 	VPDPBUSD     Z13, Z14, Z11
 	ADDQ         $0x00000004, R9
 	ADDQ         $0x00000004, R10
-	DECQ         R8
+	DECQ         DI
 	JNE          one
 
 store:
@@ -2080,8 +2080,8 @@ TEXT ·tile4x32US(SB), NOSPLIT, $0-8
 	MOVQ   8(AX), DX
 	MOVQ   24(AX), BX
 	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
+	MOVQ   48(AX), DI
+	MOVQ   40(AX), R8
 	MOVQ   16(AX), R9
 	LEAQ   (R9)(BX*2), R10
 	ADDQ   BX, R10
@@ -2118,13 +2118,13 @@ fromDst:
 	VMOVUPS.Z 64(AX), K2, Z7
 
 sum:
-	SUBQ $0x00000004, R8
+	SUBQ $0x00000004, DI
 	JL   tail
 
 many:
 	VMOVUPS.Z    (SI), K1, Z8
 	VMOVUPS.Z    64(SI), K2, Z9
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z10
 	VPDPBUSD     Z8, Z10, Z0
 	VPDPBUSD     Z9, Z10, Z1
@@ -2139,7 +2139,7 @@ many:
 	VPDPBUSD     Z9, Z10, Z7
 	VMOVUPS.Z    (SI), K1, Z8
 	VMOVUPS.Z    64(SI), K2, Z9
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 4(R9), Z10
 	VPDPBUSD     Z8, Z10, Z0
 	VPDPBUSD     Z9, Z10, Z1
@@ -2154,7 +2154,7 @@ many:
 	VPDPBUSD     Z9, Z10, Z7
 	VMOVUPS.Z    (SI), K1, Z8
 	VMOVUPS.Z    64(SI), K2, Z9
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 8(R9), Z10
 	VPDPBUSD     Z8, Z10, Z0
 	VPDPBUSD     Z9, Z10, Z1
@@ -2169,7 +2169,7 @@ many:
 	VPDPBUSD     Z9, Z10, Z7
 	VMOVUPS.Z    (SI), K1, Z8
 	VMOVUPS.Z    64(SI), K2, Z9
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 12(R9), Z10
 	VPDPBUSD     Z8, Z10, Z0
 	VPDPBUSD     Z9, Z10, Z1
@@ -2184,17 +2184,17 @@ many:
 	VPDPBUSD     Z9, Z10, Z7
 	ADDQ         $0x00000010, R9
 	ADDQ         $0x00000010, R10
-	SUBQ         $0x00000004, R8
+	SUBQ         $0x00000004, DI
 	JGE          many
 
 tail:
-	ADDQ $0x00000004, R8
+	ADDQ $0x00000004, DI
 	JE   store
 
 one:
 	VMOVUPS.Z    (SI), K1, Z8
 	VMOVUPS.Z    64(SI), K2, Z9
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z10
 	VPDPBUSD     Z8, Z10, Z0
 	VPDPBUSD     Z9, Z10, Z1
@@ -2209,7 +2209,7 @@ one:
 	VPDPBUSD     Z9, Z10, Z7
 	ADDQ         $0x00000004, R9
 	ADDQ         $0x00000004, R10
-	DECQ         R8
+	DECQ         DI
 	JNE          one
 
 store:
@@ -2235,8 +2235,8 @@ TEXT ·tile3x32US(SB), NOSPLIT, $0-8
 	MOVQ   8(AX), DX
 	MOVQ   24(AX), BX
 	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
+	MOVQ   48(AX), DI
+	MOVQ   40(AX), R8
 	MOVQ   16(AX), R9
 	MOVL   68(AX), R10
 	KMOVW  R10, K1
@@ -2266,13 +2266,13 @@ fromDst:
 	VMOVUPS.Z 64(AX), K2, Z5
 
 sum:
-	SUBQ $0x00000004, R8
+	SUBQ $0x00000004, DI
 	JL   tail
 
 many:
 	VMOVUPS.Z    (SI), K1, Z6
 	VMOVUPS.Z    64(SI), K2, Z7
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z8
 	VPDPBUSD     Z6, Z8, Z0
 	VPDPBUSD     Z7, Z8, Z1
@@ -2284,7 +2284,7 @@ many:
 	VPDPBUSD     Z7, Z8, Z5
 	VMOVUPS.Z    (SI), K1, Z6
 	VMOVUPS.Z    64(SI), K2, Z7
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 4(R9), Z8
 	VPDPBUSD     Z6, Z8, Z0
 	VPDPBUSD     Z7, Z8, Z1
@@ -2296,7 +2296,7 @@ many:
 	VPDPBUSD     Z7, Z8, Z5
 	VMOVUPS.Z    (SI), K1, Z6
 	VMOVUPS.Z    64(SI), K2, Z7
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 8(R9), Z8
 	VPDPBUSD     Z6, Z8, Z0
 	VPDPBUSD     Z7, Z8, Z1
@@ -2308,7 +2308,7 @@ many:
 	VPDPBUSD     Z7, Z8, Z5
 	VMOVUPS.Z    (SI), K1, Z6
 	VMOVUPS.Z    64(SI), K2, Z7
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 12(R9), Z8
 	VPDPBUSD     Z6, Z8, Z0
 	VPDPBUSD     Z7, Z8, Z1
@@ -2319,17 +2319,17 @@ many:
 	VPDPBUSD     Z6, Z8, Z4
 	VPDPBUSD     Z7, Z8, Z5
 	ADDQ         $0x00000010, R9
-	SUBQ         $0x00000004, R8
+	SUBQ         $0x00000004, DI
 	JGE          many
 
 tail:
-	ADDQ $0x00000004, R8
+	ADDQ $0x00000004, DI
 	JE   store
 
 one:
 	VMOVUPS.Z    (SI), K1, Z6
 	VMOVUPS.Z    64(SI), K2, Z7
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z8
 	VPDPBUSD     Z6, Z8, Z0
 	VPDPBUSD     Z7, Z8, Z1
@@ -2340,7 +2340,7 @@ one:
 	VPDPBUSD     Z6, Z8, Z4
 	VPDPBUSD     Z7, Z8, Z5
 	ADDQ         $0x00000004, R9
-	DECQ         R8
+	DECQ         DI
 	JNE          one
 
 store:
@@ -2363,8 +2363,8 @@ TEXT ·tile2x32US(SB), NOSPLIT, $0-8
 	MOVQ   8(AX), DX
 	MOVQ   24(AX), BX
 	MOVQ   32(AX), SI
-	MOVQ   40(AX), DI
-	MOVQ   48(AX), R8
+	MOVQ   48(AX), DI
+	MOVQ   40(AX), R8
 	MOVQ   16(AX), R9
 	MOVL   68(AX), R10
 	KMOVW  R10, K1
@@ -2389,13 +2389,13 @@ fromDst:
 	VMOVUPS.Z 64(AX), K2, Z3
 
 sum:
-	SUBQ $0x00000004, R8
+	SUBQ $0x00000004, DI
 	JL   tail
 
 many:
 	VMOVUPS.Z    (SI), K1, Z4
 	VMOVUPS.Z    64(SI), K2, Z5
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z6
 	VPDPBUSD     Z4, Z6, Z0
 	VPDPBUSD     Z5, Z6, Z1
@@ -2404,7 +2404,7 @@ many:
 	VPDPBUSD     Z5, Z6, Z3
 	VMOVUPS.Z    (SI), K1, Z4
 	VMOVUPS.Z    64(SI), K2, Z5
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 4(R9), Z6
 	VPDPBUSD     Z4, Z6, Z0
 	VPDPBUSD     Z5, Z6, Z1
@@ -2413,7 +2413,7 @@ many:
 	VPDPBUSD     Z5, Z6, Z3
 	VMOVUPS.Z    (SI), K1, Z4
 	VMOVUPS.Z    64(SI), K2, Z5
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 8(R9), Z6
 	VPDPBUSD     Z4, Z6, Z0
 	VPDPBUSD     Z5, Z6, Z1
@@ -2422,7 +2422,7 @@ many:
 	VPDPBUSD     Z5, Z6, Z3
 	VMOVUPS.Z    (SI), K1, Z4
 	VMOVUPS.Z    64(SI), K2, Z5
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS 12(R9), Z6
 	VPDPBUSD     Z4, Z6, Z0
 	VPDPBUSD     Z5, Z6, Z1
@@ -2430,17 +2430,17 @@ many:
 	VPDPBUSD     Z4, Z6, Z2
 	VPDPBUSD     Z5, Z6, Z3
 	ADDQ         $0x00000010, R9
-	SUBQ         $0x00000004, R8
+	SUBQ         $0x00000004, DI
 	JGE          many
 
 tail:
-	ADDQ $0x00000004, R8
+	ADDQ $0x00000004, DI
 	JE   store
 
 one:
 	VMOVUPS.Z    (SI), K1, Z4
 	VMOVUPS.Z    64(SI), K2, Z5
-	ADDQ         DI, SI
+	ADDQ         R8, SI
 	VBROADCASTSS (R9), Z6
 	VPDPBUSD     Z4, Z6, Z0
 	VPDPBUSD     Z5, Z6, Z1
@@ -2448,7 +2448,7 @@ one:
 	VPDPBUSD     Z4, Z6, Z2
 	VPDPBUSD     Z5, Z6, Z3
 	ADDQ         $0x00000004, R9
-	DECQ         R8
+	DECQ         DI
 	JNE          one
 
 store:
@@ -2468,8 +2468,8 @@ TEXT ·tile1x32US(SB), NOSPLIT, $0-8
 	MOVQ   8(AX), DX
 	MOVQ   24(AX), DX
 	MOVQ   32(AX), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
+	MOVQ   48(AX), BX
+	MOVQ   40(AX), SI
 	MOVQ   16(AX), DI
 	MOVL   68(AX), R8
 	KMOVW  R8, K1
@@ -2489,51 +2489,51 @@ fromDst:
 	VMOVUPS.Z 64(AX), K2, Z1
 
 sum:
-	SUBQ $0x00000004, SI
+	SUBQ $0x00000004, BX
 	JL   tail
 
 many:
 	VMOVUPS.Z    (DX), K1, Z2
 	VMOVUPS.Z    64(DX), K2, Z3
-	ADDQ         BX, DX
+	ADDQ         SI, DX
 	VBROADCASTSS (DI), Z4
 	VPDPBUSD     Z2, Z4, Z0
 	VPDPBUSD     Z3, Z4, Z1
 	VMOVUPS.Z    (DX), K1, Z2
 	VMOVUPS.Z    64(DX), K2, Z3
-	ADDQ         BX, DX
+	ADDQ         SI, DX
 	VBROADCASTSS 4(DI), Z4
 	VPDPBUSD     Z2, Z4, Z0
 	VPDPBUSD     Z3, Z4, Z1
 	VMOVUPS.Z    (DX), K1, Z2
 	VMOVUPS.Z    64(DX), K2, Z3
-	ADDQ         BX, DX
+	ADDQ         SI, DX
 	VBROADCASTSS 8(DI), Z4
 	VPDPBUSD     Z2, Z4, Z0
 	VPDPBUSD     Z3, Z4, Z1
 	VMOVUPS.Z    (DX), K1, Z2
 	VMOVUPS.Z    64(DX), K2, Z3
-	ADDQ         BX, DX
+	ADDQ         SI, DX
 	VBROADCASTSS 12(DI), Z4
 	VPDPBUSD     Z2, Z4, Z0
 	VPDPBUSD     Z3, Z4, Z1
 	ADDQ         $0x00000010, DI
-	SUBQ         $0x00000004, SI
+	SUBQ         $0x00000004, BX
 	JGE          many
 
 tail:
-	ADDQ $0x00000004, SI
+	ADDQ $0x00000004, BX
 	JE   store
 
 one:
 	VMOVUPS.Z    (DX), K1, Z2
 	VMOVUPS.Z    64(DX), K2, Z3
-	ADDQ         BX, DX
+	ADDQ         SI, DX
 	VBROADCASTSS (DI), Z4
 	VPDPBUSD     Z2, Z4, Z0
 	VPDPBUSD     Z3, Z4, Z1
 	ADDQ         $0x00000004, DI
-	DECQ         SI
+	DECQ         BX
 	JNE          one
 
 store:

@@ -21,6 +21,19 @@ func threadsFor(threads, work int) int {
 // scratch lends float32 buffers that are reused between calls.
 var scratch = sync.Pool{New: func() any { return new([]float32) }}
 
+// scratchInts lends buffers of integers.
+var scratchInts = sync.Pool{New: func() any { return new([]int) }}
+
+// borrowInts returns a buffer of n integers of any content; the caller gives the pointer back to scratchInts.
+func borrowInts(n int) *[]int {
+	p := scratchInts.Get().(*[]int)
+	if cap(*p) < n {
+		*p = make([]int, n)
+	}
+	*p = (*p)[:n]
+	return p
+}
+
 // borrow returns a buffer of n float32 of any content; the caller gives the pointer back to scratch.
 func borrow(n int) *[]float32 {
 	p := scratch.Get().(*[]float32)

@@ -23,15 +23,20 @@ func Parallel(threads, n int, f func(i int)) {
 		}
 		return
 	}
-	j := &job{n: int64(n), f: f}
 	helpers := workers()
+	threads = min(threads, len(helpers)+1)
+	j := &job{f: f, shares: make([]share, threads)}
+	for i := range j.shares {
+		j.shares[i].next.Store(int64(i * n / threads))
+		j.shares[i].end = int64((i + 1) * n / threads)
+	}
 	given := 0
 	for i := 0; i < len(helpers) && given < threads-1; i++ {
 		if helpers[i].give(j) {
 			given++
 		}
 	}
-	j.work()
+	j.work(0)
 	for _, w := range helpers {
 		if w.mail.Load() == j && w.mail.CompareAndSwap(j, nil) {
 			given-- // it never got to it
@@ -45,23 +50,36 @@ func Parallel(threads, n int, f func(i int)) {
 	}
 }
 
-// job is one call of Parallel.
+// job is one call of Parallel. Its indices are cut into a share for each thread; who is through with his own goes on with
+// those of others. The same thread gets the same share of every job of the same size, as a rule: what it wrote it finds in
+// its cache.
 type job struct {
-	n              int64
-	f              func(i int)
-	next, finished atomic.Int64 // the next index; helpers that are done
-	failed         atomic.Pointer[any]
+	f        func(i int)
+	shares   []share
+	started  atomic.Int64 // helpers that have taken a share
+	finished atomic.Int64 // helpers that are done
+	failed   atomic.Pointer[any]
 }
 
-// work makes calls until none is left.
-func (j *job) work() {
+// share is a run of indices; next is the first that nobody has taken.
+type share struct {
+	next atomic.Int64
+	end  int64
+	_    [6]int64 // a cache line each
+}
+
+// work makes calls until none is left, those of share own first.
+func (j *job) work(own int) {
 	defer func() {
 		if p := recover(); p != nil {
 			j.failed.CompareAndSwap(nil, &p)
 		}
 	}()
-	for i := j.next.Add(1) - 1; i < j.n; i = j.next.Add(1) - 1 {
-		j.f(int(i))
+	for k := range j.shares {
+		s := &j.shares[(own+k)%len(j.shares)]
+		for i := s.next.Add(1) - 1; i < s.end; i = s.next.Add(1) - 1 {
+			j.f(int(i))
+		}
 	}
 }
 
@@ -106,7 +124,7 @@ func (w *worker) run() {
 	for {
 		w.busy.Store(true)
 		if j := w.mail.Swap(nil); j != nil {
-			j.work()
+			j.work(int(j.started.Add(1)) % len(j.shares))
 			j.finished.Add(1)
 		}
 		w.busy.Store(false)

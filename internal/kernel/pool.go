@@ -29,6 +29,11 @@ func (w *Window) eachWindow(f func(o int, lo, hi [3]int)) {
 // index is not nil, its position in x, counted in row-major order (column-major within the plane where colMajor).
 // A window without any input position gives -Inf and index -1. The first of equal values wins. NaN wins over any number.
 func MaxPool(dst []float32, index []int64, x []float32, planes int, w *Window, colMajor bool, threads int) {
+	if index == nil && w.flat() {
+		r := poolRows{w: w, fill: float32(math.Inf(-1)), tap: levels[use].tapMax, even: levels[use].tapMaxEven}
+		r.all(dst, x, planes, threads, r.byLines())
+		return
+	}
 	in, out := w.InSize(), w.OutSize()
 	Parallel(threadsFor(threads, planes*out*w.KernelSize()), planes, func(c int) {
 		src := x[c*in : (c+1)*in]
@@ -67,8 +72,14 @@ func (w *Window) largest(src []float32, lo, hi [3]int) (best float32, at int) {
 
 // AveragePool writes the mean of each window of every plane of x [planes, In] to dst [planes, Out]. Where count is
 // nil the divisor is the number of input positions in the window; else count gives the divisor of each output
-// position (padding included). A window without any input position gives NaN, or 0 with count.
+// position (padding included). A window without any input position gives NaN, or 0 with count. Sums are taken in
+// row-major order.
 func AveragePool(dst, x []float32, planes int, w *Window, count []float32, threads int) {
+	if w.flat() {
+		r := poolRows{w: w, tap: levels[use].tapSum, even: levels[use].tapSumEven, divisors: w.divisors(count)}
+		r.all(dst, x, planes, threads, r.byWindows())
+		return
+	}
 	in, out := w.InSize(), w.OutSize()
 	Parallel(threadsFor(threads, planes*out*w.KernelSize()), planes, func(c int) {
 		src := x[c*in : (c+1)*in]

@@ -3,50 +3,110 @@ package kernel
 import "math"
 
 // Softmax writes exp(x - max) / sum exp(x - max) along rows of n elements that stand stride apart: element i of row
-// (o, s) is x[(o*n + i)*stride + s]. The sum is taken in float64. A row that holds NaN or +Inf gives NaN; so does a
-// row of nothing but -Inf.
+// (o, s) is x[(o*n + i)*stride + s]. Within 4 ulp; the sum of a contiguous row is taken in float64. A row that holds NaN
+// or +Inf gives NaN; so does a row of nothing but -Inf. dst may be x.
 func Softmax(dst, x []float32, outer, n, stride int) {
-	eachRow(outer, n, stride, func(base int) {
-		m := rowMax(x, base, n, stride)
-		var sum float64
-		for i := range n {
-			e := math.Exp(float64(x[base+i*stride]) - m)
-			dst[base+i*stride] = float32(e)
-			sum += e
+	if stride == 1 {
+		for o := range outer {
+			softmaxRow(dst[o*n:(o+1)*n], x[o*n:(o+1)*n])
 		}
+		return
+	}
+	eachBand(outer, n, stride, func(b *band) {
+		b.exponentials(dst, x)
 		for i := range n {
-			dst[base+i*stride] = float32(float64(dst[base+i*stride]) / sum)
+			row := b.row(dst, i)
+			spans.div(row, row, b.sum, 1, 1)
 		}
 	})
+}
+
+func softmaxRow(dst, x []float32) {
+	sum := levels[use].expSum(dst, x, Largest(x))
+	if len(x) > 0 {
+		spans.affine(dst, dst, float32(1/sum), 0)
+	}
 }
 
 // LogSoftmax writes x - max - log(sum exp(x - max)), with rows as in Softmax.
 func LogSoftmax(dst, x []float32, outer, n, stride int) {
-	eachRow(outer, n, stride, func(base int) {
-		m := rowMax(x, base, n, stride)
-		var sum float64
-		for i := range n {
-			sum += math.Exp(float64(x[base+i*stride]) - m)
+	if stride == 1 {
+		for o := range outer {
+			logSoftmaxRow(dst[o*n:(o+1)*n], x[o*n:(o+1)*n])
 		}
-		log := math.Log(sum)
+		return
+	}
+	eachBand(outer, n, stride, func(b *band) {
+		kept := borrow(n * len(b.sum))
+		defer scratch.Put(kept)
 		for i := range n {
-			dst[base+i*stride] = float32(float64(x[base+i*stride]) - m - log)
+			copy((*kept)[i*len(b.sum):], b.row(x, i))
+		}
+		b.exponentials(dst, x)
+		for i, v := range b.sum {
+			b.sum[i] = float32(math.Log(float64(v)))
+		}
+		for i := range n {
+			row := b.row(dst, i)
+			spans.sub(row, (*kept)[i*len(b.sum):][:len(b.sum)], b.top, 1, 1)
+			spans.sub(row, row, b.sum, 1, 1)
 		}
 	})
 }
 
-func eachRow(outer, n, stride int, f func(base int)) {
-	for o := range outer {
-		for s := range stride {
-			f(o*n*stride + s)
-		}
+func logSoftmaxRow(dst, x []float32) {
+	if len(x) == 0 {
+		return
+	}
+	exp := borrow(len(x))
+	defer scratch.Put(exp)
+	top := Largest(x)
+	sum := levels[use].expSum(*exp, x, top)
+	spans.affine(dst, x, 1, -top)
+	spans.affine(dst, dst, 1, -float32(math.Log(sum)))
+}
+
+// bandWidth is how many rows that lie beside one another are taken together: with the states of a band they stay in the
+// first level cache.
+const bandWidth = 256
+
+// band is up to bandWidth rows whose elements stand stride apart, side by side.
+type band struct {
+	base, n, stride int
+	top, sum        []float32 // of each row
+}
+
+// row returns element i of each row.
+func (b *band) row(x []float32, i int) []float32 {
+	return x[b.base+i*b.stride:][:len(b.top)]
+}
+
+// exponentials writes e^(x - top) to dst, top being the largest of each row, and adds them up in the order of i.
+func (b *band) exponentials(dst, x []float32) {
+	copy(b.top, b.row(x, 0))
+	for i := 1; i < b.n; i++ {
+		Larger(b.top, b.top, b.row(x, i), 1, 1)
+	}
+	clear(b.sum)
+	for i := range b.n {
+		row := b.row(dst, i)
+		spans.sub(row, b.row(x, i), b.top, 1, 1)
+		spans.exp(row, row)
+		spans.add(b.sum, b.sum, row, 1, 1)
 	}
 }
 
-func rowMax(x []float32, base, n, stride int) float64 {
-	m := math.Inf(-1)
-	for i := range n {
-		m = max(m, float64(x[base+i*stride]))
+// eachBand cuts the rows of a value into bands; none where rows are empty.
+func eachBand(outer, n, stride int, f func(b *band)) {
+	if n == 0 {
+		return
 	}
-	return m
+	state := borrow(2 * bandWidth)
+	defer scratch.Put(state)
+	for o := range outer {
+		for s := 0; s < stride; s += bandWidth {
+			size := min(bandWidth, stride-s)
+			f(&band{base: o*n*stride + s, n: n, stride: stride, top: (*state)[:size], sum: (*state)[bandWidth:][:size]})
+		}
+	}
 }

@@ -13,6 +13,11 @@ func Strided[T any](dst, src []T, shape, strides []int, offset int) {
 		return
 	}
 	last := len(dims) - 1
+	if d := besides(dims, steps); d >= 0 {
+		v := view[T]{dst: dst, src: src, dims: dims, steps: steps, matrix: d}
+		v.transpose(0, 0, offset, len(dst))
+		return
+	}
 	index := make([]int, len(dims))
 	n, step := dims[last], steps[last]
 	for o := 0; o < len(dst); o += n {
@@ -26,6 +31,49 @@ func Strided[T any](dst, src []T, shape, strides []int, offset int) {
 			offset -= dims[d] * steps[d]
 			index[d] = 0
 		}
+	}
+}
+
+// besides returns the dimension along which src is contiguous, where it is not the last one and both are long enough to
+// be transposed by blocks; else -1.
+func besides(dims, steps []int) int {
+	last := len(dims) - 1
+	if steps[last] <= 1 || dims[last] < 4 {
+		return -1
+	}
+	for d, s := range steps[:last] {
+		if s == 1 && dims[d] >= 4 {
+			return d
+		}
+	}
+	return -1
+}
+
+// view is what Strided goes through as matrices: dimension matrix and the last one.
+type view[T any] struct {
+	dst, src    []T
+	dims, steps []int
+	matrix      int
+}
+
+// transpose goes through the dimensions from d on; size elements of dst from o on are theirs.
+func (v *view[T]) transpose(d, o, offset, size int) {
+	last := len(v.dims) - 1
+	if d == last {
+		ldd := 1
+		for _, n := range v.dims[v.matrix+1:] {
+			ldd *= n
+		}
+		transposeMatrix(v.dst[o:], v.src[offset:], v.dims[last], v.dims[v.matrix], ldd, v.steps[last])
+		return
+	}
+	size /= v.dims[d]
+	if d == v.matrix {
+		v.transpose(d+1, o, offset, size)
+		return
+	}
+	for i := range v.dims[d] {
+		v.transpose(d+1, o+i*size, offset+i*v.steps[d], size)
 	}
 }
 

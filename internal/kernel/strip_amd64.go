@@ -33,6 +33,10 @@ func (s *strip) run() {
 	}
 	p := (*uint64)(unsafe.Pointer(&a))
 	switch {
+	case s.three && use == avx512:
+		strip3x3AVX512(p)
+	case s.three:
+		strip3x3AVX2(p)
 	case use == avx512 && s.step == 1:
 		strip1AVX512(p)
 	case use == avx512:

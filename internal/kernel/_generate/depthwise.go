@@ -57,6 +57,108 @@ func depthwiseKernels() {
 		for step := 1; step <= 2; step++ {
 			makeStrip(wide, step, evens, lanes)
 		}
+		makeStrip3x3(wide, lanes)
+	}
+}
+
+// makeStrip3x3 generates the strip of a 3x3 kernel of step 1 on planes of pitch srcPitch: offsets are not read. Four rows
+// at a time share their loads: each input row meets up to three of them.
+func makeStrip3x3(wide bool, lanes Mem) {
+	name := "strip3x3" + map[bool]string{true: "AVX512", false: "AVX2"}[wide]
+	TEXT(name, NOSPLIT, "func(s *uint64)")
+	Doc(name + " correlates a strip of a plane with a 3x3 kernel: see _generate/depthwise.go.")
+	Pragma("noescape")
+	args := Load(Param("s"), GP64())
+	field := func(offset int) reg.GPVirtual {
+		r := GP64()
+		MOVQ(Mem{Base: args, Disp: offset}, r)
+		return r
+	}
+	s := &strip{wide: wide, step: 1}
+	dst, dstPitch, src, srcPitch, rows, weights := field(stripDst), field(stripDstPitch), field(stripSrc), field(stripSrcPitch), field(stripRows), field(stripWeights)
+	s.loadMask(args, lanes)
+	w := make([]reg.VecVirtual, 9)
+	for t := range w {
+		w[t] = s.vec()
+		VBROADCASTSS(Mem{Base: weights, Disp: 4 * t}, w[t])
+	}
+	group := func(n int) {
+		acc := make([]reg.VecVirtual, n)
+		for o := range acc {
+			acc[o] = s.vec()
+			VBROADCASTSS(Mem{Base: args, Disp: stripBias}, acc[o])
+		}
+		row := GP64()
+		MOVQ(src, row)
+		for r := range n + 2 {
+			for kw := range 3 {
+				x := s.vec()
+				VMOVUPS(Mem{Base: row, Disp: 4 * kw}, x)
+				for kh := range 3 {
+					if o := r - kh; o >= 0 && o < n {
+						VFMADD231PS(x, w[3*kh+kw], acc[o])
+					}
+				}
+			}
+			ADDQ(srcPitch, row)
+		}
+		low, high := s.vec(), s.vec()
+		VBROADCASTSS(Mem{Base: args, Disp: stripClamp}, low)
+		VBROADCASTSS(Mem{Base: args, Disp: stripClamp + 4}, high)
+		for _, a := range acc {
+			VMAXPS(a, low, a)
+			VMINPS(a, high, a)
+			s.store(a, dst)
+			ADDQ(dstPitch, dst)
+		}
+		if n == 4 {
+			LEAQ(Mem{Base: src, Index: srcPitch, Scale: 4}, src)
+		} else {
+			ADDQ(srcPitch, src)
+		}
+	}
+	SUBQ(Imm(4), rows)
+	JL(LabelRef("single"))
+	Label("four")
+	group(4)
+	SUBQ(Imm(4), rows)
+	JGE(LabelRef("four"))
+	Label("single")
+	ADDQ(Imm(4), rows)
+	JE(LabelRef("end"))
+	Label("one")
+	group(1)
+	DECQ(rows)
+	JNE(LabelRef("one"))
+	Label("end")
+	VZEROUPPER()
+	RET()
+}
+
+// loadMask prepares the mask of the columns that are stored.
+func (s *strip) loadMask(args reg.Register, lanes Mem) {
+	count := GP32()
+	MOVL(Mem{Base: args, Disp: stripBias + 4}, count)
+	if s.wide {
+		s.mask = K()
+		KMOVW(count, s.mask)
+		return
+	}
+	table, at := GP64(), GP64()
+	MOVL(count, at.As32())
+	NEGQ(at)
+	ADDQ(Imm(8), at)
+	LEAQ(lanes, table)
+	s.lane = YMM()
+	VMOVUPS(Mem{Base: table, Index: at, Scale: 4}, s.lane)
+}
+
+// store writes the columns of the mask.
+func (s *strip) store(v reg.VecVirtual, dst reg.Register) {
+	if s.wide {
+		VMOVUPS(v, s.mask, Mem{Base: dst})
+	} else {
+		VMASKMOVPS(v, s.lane, Mem{Base: dst})
 	}
 }
 
@@ -79,20 +181,7 @@ func makeStrip(wide bool, step int, evens, lanes Mem) {
 	VBROADCASTSS(Mem{Base: args, Disp: stripClamp}, low)
 	VBROADCASTSS(Mem{Base: args, Disp: stripClamp + 4}, high)
 	VBROADCASTSS(Mem{Base: args, Disp: stripBias}, bias)
-	count := GP32()
-	MOVL(Mem{Base: args, Disp: stripBias + 4}, count)
-	if wide {
-		s.mask = K()
-		KMOVW(count, s.mask)
-	} else { // the number of columns
-		table, at := GP64(), GP64()
-		MOVL(count, at.As32())
-		NEGQ(at)
-		ADDQ(Imm(8), at)
-		LEAQ(lanes, table)
-		s.lane = YMM()
-		VMOVUPS(Mem{Base: table, Index: at, Scale: 4}, s.lane)
-	}
+	s.loadMask(args, lanes)
 	if wide && step == 2 {
 		s.even = ZMM()
 		VMOVUPS(evens, s.even)
@@ -161,11 +250,7 @@ func (s *strip) group(n int, args, dst, dstPitch, src, srcPitch, offsets, weight
 	for i := range acc {
 		VMAXPS(acc[i], low, acc[i])
 		VMINPS(acc[i], high, acc[i])
-		if s.wide {
-			VMOVUPS(acc[i], s.mask, Mem{Base: dst})
-		} else {
-			VMASKMOVPS(acc[i], s.lane, Mem{Base: dst})
-		}
+		s.store(acc[i], dst)
 		ADDQ(dstPitch, dst)
 	}
 	if n == 4 {

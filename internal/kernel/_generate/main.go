@@ -12,7 +12,7 @@ import (
 )
 
 // parts are the files that can be generated.
-var parts = map[string]func(){"gemm": gemmKernels, "depthwise": depthwiseKernels, "pack": packKernels, "integer": integerKernels, "span": spanKernels}
+var parts = map[string]func(){"gemm": gemmKernels, "depthwise": depthwiseKernels, "pack": packKernels, "integer": integerKernels, "span": spanKernels, "half": halfKernels, "vector": vectorKernels}
 
 var part = flag.String("part", "", "what to generate")
 
