@@ -32,8 +32,7 @@ type addedBias struct {
 }
 
 func (a *addedBias) tensor() *packing.Tensor {
-	raw := onnxio.NewTensor("", &onnxio.Array{Type: a.typ, Shape: []int{len(a.data)}, Data: a.data}).Raw
-	return &packing.Tensor{Name: a.name, Type: int32(a.typ), Shape: []int64{int64(len(a.data))}, Note: string(Bias), Data: raw}
+	return &packing.Tensor{Name: a.name, Type: int32(a.typ), Shape: []int64{int64(len(a.data))}, Note: string(Bias), Data: rawFloats(a.typ, a.data)}
 }
 
 // biasInput is the input where Conv, ConvTranspose and Gemm take a bias.
@@ -272,12 +271,18 @@ func (j *job) shift(by []float64) error {
 	if err != nil {
 		return err
 	}
-	w := a.F32()
-	if len(w) != len(by) {
+	if a.Len() != len(by) || !a.Type.IsFloat() {
 		return fmt.Errorf("correcting %s: %d values of %v, want %d of a float type", onnxio.Quote(j.name), a.Len(), a.Type, len(by))
 	}
-	for i, d := range by {
-		w[i] = onnxio.Round(a.Type, float32(float64(w[i])+d))
+	switch w := a.Data.(type) {
+	case []float64:
+		for i, d := range by {
+			w[i] += d
+		}
+	case []float32:
+		for i, d := range by {
+			w[i] = onnxio.Round(a.Type, float32(float64(w[i])+d))
+		}
 	}
 	j.data = onnxio.NewTensor("", a).Raw
 	return nil

@@ -118,6 +118,13 @@ var codeReaders = map[string]int{
 	"QGemm": 3, "QLinearConv": 3, "QLinearMatMul": 3,
 }
 
+// readsCodes reports whether u is an input for quantized weights.
+func readsCodes(u use) bool {
+	domain := onnxio.CanonicalDomain(u.node.Domain)
+	i, ok := codeReaders[u.node.OpType]
+	return ok && i == u.input && (domain == onnxio.DefaultDomain || domain == "com.microsoft")
+}
+
 // coded lists the constants of up to 8-bit integers that the model reads as quantized weights: they are left alone.
 func coded(m *onnxio.Model) []Coverage {
 	w := newWiring(m)
@@ -130,7 +137,8 @@ func coded(m *onnxio.Model) []Coverage {
 		if k.Path != "" {
 			s.name = k.Path + " / " + k.Name
 		}
-		if !slices.ContainsFunc(s.uses, func(u use) bool { i, ok := codeReaders[u.node.OpType]; return ok && i == u.input }) {
+		w.follow(s)
+		if !slices.ContainsFunc(s.uses, readsCodes) {
 			continue
 		}
 		if v, err := s.describe(); err == nil {

@@ -13,6 +13,7 @@ import (
 // spread is what is known of a value by channel, axis 1: it is f of a normal variable of that mean and deviation.
 type spread struct {
 	mean, deviation []float64
+	rank            int                                    // of the value, 0 where it is not known
 	f               []func(channel int, x float64) float64 // applied in turn; none: the normal variable itself
 }
 
@@ -61,7 +62,7 @@ func exp(x float64) float64 {
 
 // then returns the spread of g of the value.
 func (s *spread) then(g func(channel int, x float64) float64) *spread {
-	return &spread{s.mean, s.deviation, append(s.f[:len(s.f):len(s.f)], g)}
+	return &spread{s.mean, s.deviation, s.rank, append(s.f[:len(s.f):len(s.f)], g)}
 }
 
 // sameSource reports whether s and t are functions of one variable.
@@ -99,7 +100,20 @@ func (s *spread) moments() (mean, deviation []float64) {
 // normal returns a spread of s's mean and deviation that is a variable of its own.
 func (s *spread) normal() *spread {
 	mean, deviation := s.moments()
-	return &spread{mean: mean, deviation: deviation}
+	return &spread{mean: mean, deviation: deviation, rank: s.rank}
+}
+
+// channelwise returns the values of a constant by channel where it broadcasts to the value along axis 1 alone: one for
+// all, or one for each; nil for others, and where the rank does not tell.
+func (s *spread) channelwise(c constant) []float32 {
+	if len(c.values) == 1 {
+		return c.values
+	}
+	at := len(c.shape) - (s.rank - 1) // where the channels stand in the constant's shape
+	if s.rank < 2 || at < 0 || at >= len(c.shape) || c.shape[at] != len(s.mean) || len(c.values) != len(s.mean) {
+		return nil
+	}
+	return c.values
 }
 
 // finite reports whether all of s is.
@@ -112,10 +126,16 @@ func (s *spread) finite() bool {
 	return true
 }
 
-// expectations finds what is known of the values of the main graph. vector returns a constant's values, nil where
-// there is none of that name.
-func expectations(g *onnxio.Graph, vector func(name string) []float32) map[string]*spread {
-	e := &expecter{known: map[string]*spread{}, vector: vector}
+// constant is a constant of the graph; without values where there is none.
+type constant struct {
+	shape  []int
+	values []float32
+}
+
+// expectations finds what is known of the values of the main graph. find returns the constant of a name; ranks gives
+// the ranks of values that are known.
+func expectations(g *onnxio.Graph, find func(name string) constant, ranks map[string]int) map[string]*spread {
+	e := &expecter{known: map[string]*spread{}, find: find, ranks: ranks}
 	for _, n := range g.Nodes {
 		if len(n.Outputs) == 0 || len(n.Inputs) == 0 {
 			continue
@@ -128,9 +148,12 @@ func expectations(g *onnxio.Graph, vector func(name string) []float32) map[strin
 }
 
 type expecter struct {
-	known  map[string]*spread
-	vector func(string) []float32
+	known map[string]*spread
+	find  func(string) constant
+	ranks map[string]int
 }
+
+func (e *expecter) vector(name string) []float32 { return e.find(name).values }
 
 // output returns what is known of the first output of n, nil for nothing.
 func (e *expecter) output(n *onnxio.Node) *spread {
@@ -148,15 +171,22 @@ func (e *expecter) output(n *onnxio.Node) *spread {
 		return nil
 	}
 	switch op {
-	case "AveragePool", "Flatten", "GlobalAveragePool", "Squeeze":
+	case "AveragePool", "GlobalAveragePool":
 		return s.normal() // of the mean alone this is exact
+	case "Flatten":
+		if n.IntAttr("axis", 1) != 1 {
+			return nil
+		}
+		flat := s.normal()
+		flat.rank = 2
+		return flat
 	case "Dropout", "Identity":
 		return s
 	case "Clip":
 		return e.clipped(n, s)
 	case "PRelu":
-		slope := e.vector(n.Input(1))
-		if len(slope) != 1 && len(slope) != len(s.mean) {
+		slope := s.channelwise(e.find(n.Input(1)))
+		if slope == nil {
 			return nil
 		}
 		return s.then(func(c int, x float64) float64 {
@@ -212,7 +242,7 @@ func (e *expecter) normalised(n *onnxio.Node) *spread {
 		return nil
 	}
 	eps := float64(n.FloatAttr("epsilon", defaultNormEpsilon))
-	s := &spread{mean: make([]float64, len(b)), deviation: make([]float64, len(b))}
+	s := &spread{mean: make([]float64, len(b)), deviation: make([]float64, len(b)), rank: e.ranks[n.Inputs[0]]}
 	for c := range b {
 		v := float64(variance[c])
 		s.mean[c], s.deviation[c] = float64(b[c]), math.Abs(float64(scale[c]))*math.Sqrt(v/(v+eps))
@@ -255,17 +285,17 @@ func (e *expecter) combined(n *onnxio.Node, op string) *spread {
 	a, b := e.known[n.Inputs[0]], e.known[n.Inputs[1]]
 	switch {
 	case a != nil && b != nil && a.sameSource(b):
-		return &spread{a.mean, a.deviation, []func(int, float64) float64{
+		return &spread{a.mean, a.deviation, a.rank, []func(int, float64) float64{
 			func(c int, x float64) float64 { return apply(a.at(c, x), b.at(c, x)) },
 		}}
 	case a != nil && b != nil:
 		return independent(a.normal(), b.normal(), op)
 	case a != nil:
-		if v := e.vector(n.Inputs[1]); len(v) == 1 || len(v) == len(a.mean) && len(v) > 0 {
+		if v := a.channelwise(e.find(n.Inputs[1])); v != nil {
 			return a.then(func(c int, x float64) float64 { return apply(x, float64(v[c%len(v)])) })
 		}
 	case b != nil:
-		if v := e.vector(n.Inputs[0]); len(v) == 1 || len(v) == len(b.mean) && len(v) > 0 {
+		if v := b.channelwise(e.find(n.Inputs[0])); v != nil {
 			return b.then(func(c int, x float64) float64 { return apply(float64(v[c%len(v)]), x) })
 		}
 	}
@@ -277,7 +307,10 @@ func independent(a, b *spread, op string) *spread {
 	if len(a.mean) != len(b.mean) {
 		return nil
 	}
-	s := &spread{mean: make([]float64, len(a.mean)), deviation: make([]float64, len(a.mean))}
+	s := &spread{mean: make([]float64, len(a.mean)), deviation: make([]float64, len(a.mean)), rank: a.rank}
+	if a.rank != b.rank {
+		s.rank = 0
+	}
 	for c := range s.mean {
 		m, n, v, w := a.mean[c], b.mean[c], a.deviation[c], b.deviation[c]
 		switch op {
@@ -307,6 +340,7 @@ func (e *expecter) joined(n *onnxio.Node) *spread {
 			return nil
 		}
 		mean, deviation := part.moments()
+		s.rank = part.rank
 		s.mean, s.deviation = append(s.mean, mean...), append(s.deviation, deviation...)
 	}
 	return s

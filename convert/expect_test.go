@@ -32,8 +32,8 @@ func TestMomentsOfFunctionsOfANormalVariable(t *testing.T) {
 	}
 	for _, tt := range tests {
 		e := &expecter{
-			known:  map[string]*spread{"x": {mean: []float64{tt.at}, deviation: []float64{tt.deviation}}},
-			vector: func(string) []float32 { return nil },
+			known: map[string]*spread{"x": {mean: []float64{tt.at}, deviation: []float64{tt.deviation}}},
+			find:  func(string) constant { return constant{} },
 		}
 		s := e.output(&onnxio.Node{OpType: tt.op, Inputs: []string{"x"}, Outputs: []string{"y"}, Attributes: tt.attributes})
 		if s == nil {
@@ -48,8 +48,10 @@ func TestMomentsOfFunctionsOfANormalVariable(t *testing.T) {
 }
 
 func TestExpectationsThroughAGraph(t *testing.T) {
-	constants := map[string][]float32{
-		"scale": {2, -4}, "b": {1, 3}, "mean": {9, 9}, "var": {1, 3}, "half": {0.5}, "each": {10, 20}, "zero": {0},
+	constants := map[string]constant{
+		"scale": {[]int{2}, []float32{2, -4}}, "b": {[]int{2}, []float32{1, 3}}, "mean": {[]int{2}, []float32{9, 9}}, "var": {[]int{2}, []float32{1, 3}},
+		"half": {nil, []float32{0.5}}, "each": {[]int{2, 1, 1}, []float32{10, 20}}, "all": {[]int{1, 2, 1, 1}, []float32{10, 20}},
+		"zero": {[]int{1}, []float32{0}}, "last": {[]int{2}, []float32{10, 20}}, "batch": {[]int{2, 1, 1, 1}, []float32{10, 20}},
 	}
 	g := &onnxio.Graph{}
 	add := func(op string, out string, in ...string) *onnxio.Node {
@@ -59,6 +61,14 @@ func TestExpectationsThroughAGraph(t *testing.T) {
 	}
 	add("BatchNormalization", "bn", "x", "scale", "b", "mean", "var").Attributes = []*onnxio.Attribute{floatAttr("epsilon", 1)}
 	add("Add", "shifted", "bn", "each")
+	add("Add", "shifted too", "bn", "all")
+	add("Add", "by column", "bn", "last") // along the last axis, not by channel
+	add("Add", "by image", "bn", "batch")
+	add("Add", "of any rank", "other", "each")
+	add("PRelu", "sloped", "bn", "last")
+	add("Flatten", "flat", "bn")
+	add("Add", "flat and shifted", "flat", "last") // [N, 2]: the last axis is that of channels
+	add("Flatten", "rows of it", "bn").Attributes = []*onnxio.Attribute{intAttr("axis", 2)}
 	add("Mul", "halved", "half", "bn")
 	add("Div", "divided", "bn", "half")
 	add("Sub", "nothing", "bn", "bn")
@@ -72,17 +82,19 @@ func TestExpectationsThroughAGraph(t *testing.T) {
 	add("Concat", "rows", "bn", "bn").Attributes = []*onnxio.Attribute{intAttr("axis", 0)}
 	add("MaxPool", "pooled", "bn")
 	add("Relu", "unknown", "x")
-	known := expectations(g, func(name string) []float32 { return constants[name] })
+	known := expectations(g, func(name string) constant { return constants[name] }, map[string]int{"x": 4})
 	// deviation of bn: |scale| * sqrt(var/(var+1)) = 2*sqrt(1/2), 4*sqrt(3/4)
 	d, e := math.Sqrt2, 2*math.Sqrt(3)
 	for name, want := range map[string][2][]float64{
-		"bn":         {{1, 3}, {d, e}},
-		"shifted":    {{11, 23}, {d, e}},
-		"halved":     {{0.5, 1.5}, {d / 2, e / 2}},
-		"divided":    {{2, 6}, {d * 2, e * 2}},
-		"nothing":    {{0, 0}, {0, 0}},
-		"sum":        {{2, 6}, {2, math.Sqrt(24)}},
-		"difference": {{0, 0}, {2, math.Sqrt(24)}},
+		"bn":               {{1, 3}, {d, e}},
+		"shifted":          {{11, 23}, {d, e}},
+		"shifted too":      {{11, 23}, {d, e}},
+		"flat and shifted": {{11, 23}, {d, e}},
+		"halved":           {{0.5, 1.5}, {d / 2, e / 2}},
+		"divided":          {{2, 6}, {d * 2, e * 2}},
+		"nothing":          {{0, 0}, {0, 0}},
+		"sum":              {{2, 6}, {2, math.Sqrt(24)}},
+		"difference":       {{0, 0}, {2, math.Sqrt(24)}},
 		// variance of a product: m²w² + n²v² + v²w²
 		"product": {{1, 9}, {math.Sqrt(2 + 2 + 4), math.Sqrt(9*12 + 9*12 + 144)}},
 		"joined":  {{1, 3, 0.5, 1.5}, {d, e, d / 2, e / 2}},
@@ -100,7 +112,7 @@ func TestExpectationsThroughAGraph(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"quotient", "infinite", "rows", "pooled", "unknown"} {
+	for _, name := range []string{"quotient", "infinite", "rows", "pooled", "unknown", "by column", "by image", "of any rank", "sloped", "rows of it"} {
 		if s := known[name]; s != nil {
 			if mean, _ := s.moments(); mean[0]-mean[0] == 0 {
 				t.Errorf("%s: got %v, want nothing known", name, mean)
@@ -206,6 +218,46 @@ func TestForecastGoesIntoTheBias(t *testing.T) {
 		}
 		if math.Abs(float64(got.F32()[o])-want) > 1e-3 {
 			t.Errorf("output %d: got bias %v, want %v", o, got.F32()[o], want)
+		}
+	}
+}
+
+// Biases of float64 take corrections too, and what is added has the weight's type.
+func TestForecastOfFloat64(t *testing.T) {
+	for _, biased := range []bool{false, true} {
+		doubled := func(v []float32) *onnxio.Array {
+			d := make([]float64, len(v))
+			for i, x := range v {
+				d[i] = float64(x)
+			}
+			return &onnxio.Array{Type: onnxio.Double, Shape: []int{len(v)}, Data: d}
+		}
+		w := doubled(normal(3, 64*8*9))
+		w.Shape = []int{64, 8, 3, 3}
+		ones := []float32{1, 1, 1, 1, 1, 1, 1, 1}
+		b := newBuilder(13).input("x", 1, 8, 4, 4).output("y").
+			constant("s", doubled(ones)).constant("b", doubled(ones)).constant("m", doubled(ones)).constant("v", doubled(ones)).
+			constant("w", w).constant("c", doubled(normal(4, 64)))
+		b.m.Graph.Inputs[0].Type.Elem = onnxio.Double
+		inputs := []string{"r", "w"}
+		if biased {
+			inputs = append(inputs, "c")
+		}
+		f := b.node("BatchNormalization", []string{"x", "s", "b", "m", "v"}, "bn").
+			node("Relu", []string{"bn"}, "r").
+			node("Conv", inputs, "y").file(t)
+		r, p, _ := converted(t, f, Options{Bits: 3})
+		if r.Corrected != 1 {
+			t.Errorf("biased %v: corrected %d biases, want 1", biased, r.Corrected)
+		}
+		m, _, err := Restore(p, FormFloat)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range m.Constants() {
+			if err := k.Tensor.Check(); err != nil {
+				t.Errorf("biased %v: %v", biased, err)
+			}
 		}
 	}
 }

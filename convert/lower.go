@@ -171,9 +171,11 @@ func values(t *packing.Tensor) []float32 {
 }
 
 // floatBytes returns the values of a quantized tensor as raw_data of its element type.
-func floatBytes(t *packing.Tensor) []byte {
-	w := values(t)
-	switch onnxio.DataType(t.Type) {
+func floatBytes(t *packing.Tensor) []byte { return rawFloats(onnxio.DataType(t.Type), values(t)) }
+
+// rawFloats returns values as raw_data of the float type typ.
+func rawFloats(typ onnxio.DataType, w []float32) []byte {
+	switch typ {
 	case onnxio.Double:
 		raw := make([]byte, 8*len(w))
 		for i, v := range w {
@@ -187,7 +189,7 @@ func floatBytes(t *packing.Tensor) []byte {
 		}
 		return raw
 	}
-	return onnxio.NewTensor("", &onnxio.Array{Type: onnxio.DataType(t.Type), Shape: []int{len(w)}, Data: w}).Raw
+	return onnxio.NewTensor("", &onnxio.Array{Type: typ, Shape: []int{len(w)}, Data: w}).Raw
 }
 
 // graphBuilder puts constants and nodes in front of a graph's nodes.

@@ -115,7 +115,7 @@ func (f *forecast) measure(w, got []float32) {
 func (c *converter) forecasts() []*correction {
 	list := c.corrections()
 	f := c.placer()
-	known := expectations(c.src.Model.Graph, f.vector)
+	known := expectations(c.src.Model.Graph, f.constant, f.ranks(c.src.Model.Graph))
 	var found []*correction
 	for _, k := range list {
 		n := c.src.Model.Graph.Nodes[k.index]
@@ -132,6 +132,34 @@ func (c *converter) forecasts() []*correction {
 		found = append(found, k)
 	}
 	return found
+}
+
+// constant returns the constant of that name in the main graph, without values where there is none.
+func (f *placer) constant(name string) constant {
+	w := f.vector(name)
+	if w == nil {
+		return constant{}
+	}
+	return constant{dims(f.constants[name].Tensor.Dims), w}
+}
+
+// ranks returns the ranks of the outputs of convolutions and of Gemm, which those of their weights tell.
+func (f *placer) ranks(g *onnxio.Graph) map[string]int {
+	ranks := map[string]int{}
+	for _, n := range g.Nodes {
+		switch op := opOf(n); op {
+		case "Conv", "ConvTranspose", "Gemm":
+			j := f.constants[n.Input(1)]
+			switch {
+			case len(n.Outputs) == 0:
+			case op == "Gemm":
+				ranks[n.Outputs[0]] = 2
+			case j != nil:
+				ranks[n.Outputs[0]] = len(j.Tensor.Dims)
+			}
+		}
+	}
+	return ranks
 }
 
 // rowMajor reports whether u reads the elements in their stored order.

@@ -16,6 +16,9 @@ var knownDomains = map[string]bool{
 	"com.microsoft": true, "com.microsoft.nchwc": true, "com.ms.internal.nhwc": true,
 }
 
+// Supported reports whether Convert takes the model without data, which never runs it; nil where it does.
+func Supported(m *onnxio.Model) error { return checkSupport(m) }
+
 // checkSupport refuses a model of operator sets from before oldestOpset, and one with operators of a domain that no
 // runtime knows by itself and the model's functions don't define: what is made of it could not be judged.
 func checkSupport(m *onnxio.Model) error {

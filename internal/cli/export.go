@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	urfave "github.com/urfave/cli/v2"
@@ -83,7 +84,7 @@ func (s *session) export(c *urfave.Context) error {
 	m.ProducerName, m.ProducerVersion = producer, Version
 	if size := m.Size(); c.Bool("external") || size > onnxio.MaxFileSize {
 		if out == nil {
-			return &hintError{fmt.Errorf("exporting %s: %s bytes and external data are more than stdout can take", path, thousands(size)), "-o FILE"}
+			return &hintError{fmt.Errorf("exporting %s: a model of %s bytes and a file of external data do not go to stdout", path, thousands(size)), "-o FILE"}
 		}
 		if err := s.exportExternal(out, m); err != nil {
 			return err
@@ -112,7 +113,7 @@ const dataSuffix = ".data"
 
 // exportExternal writes the model with its large tensors in a file beside it.
 func (s *session) exportExternal(out *target, m *onnxio.Model) error {
-	data := &target{path: out.path + dataSuffix, force: out.force, avoid: out.avoid, ours: func(string) bool { return isExport(out.path) }}
+	data := &target{path: out.path + dataSuffix, force: out.force, avoid: out.avoid, ours: func(path string) bool { return isDataOf(path, out.path) }}
 	if err := data.check(); err != nil {
 		return err
 	}
@@ -132,6 +133,16 @@ func isExport(path string) bool {
 	}
 	defer f.Close()
 	return f.Model.ProducerName == producer
+}
+
+// isDataOf reports whether path holds the external data of a model that bq wrote.
+func isDataOf(path, model string) bool {
+	f, err := onnxio.Open(model)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return f.Model.ProducerName == producer && slices.Contains(f.ExternalPaths, path)
 }
 
 // sameModel compares a written file with the model that was to be written.

@@ -207,6 +207,9 @@ func newSide(path string, record verify.Model, m *onnxio.Model, close func()) (*
 	if err != nil {
 		close()
 		var unsupported *onnxio.UnsupportedError
+		if missing := (*infer.MissingError)(nil); errors.As(err, &missing) && convert.Supported(m) == nil {
+			err = fmt.Errorf("%w; conversion without data still works", err)
+		}
 		if errors.As(err, &unsupported) {
 			return nil, &hintError{fmt.Errorf("preparing %s: %w", path, err), "bq ops " + path}
 		}

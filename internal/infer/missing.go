@@ -42,7 +42,7 @@ func (e *MissingError) Error() string {
 	if n == 1 {
 		verb = "operator is"
 	}
-	return fmt.Sprintf("cannot run: %d %s missing: %s; conversion without data still works", n, verb, strings.Join(parts, "; "))
+	return fmt.Sprintf("cannot run: %d %s missing: %s", n, verb, strings.Join(parts, "; "))
 }
 
 // Unwrap returns an *onnxio.UnsupportedError for every node.

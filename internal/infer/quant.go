@@ -229,7 +229,7 @@ func bindDynamicQuantizeLinear(*binding) runFunc {
 			s = onnxio.Floats([]float32{1})
 		}
 		y, err := r.quantize(x, s, z, &scaling{}, onnxio.Uint8)
-		return []*onnxio.Array{y, onnxio.Floats([]float32{scale}), z}, err
+		return []*onnxio.Array{y, s, z}, err
 	}
 }
 
