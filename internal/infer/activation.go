@@ -144,13 +144,14 @@ func bindLeakyRelu(b *binding) runFunc {
 }
 
 func bindElu(b *binding) runFunc {
-	alpha := float64(b.float("alpha", 1))
-	return activation(func(v float64) float64 {
+	a := b.float("alpha", 1)
+	alpha := float64(a)
+	return vectored(func(v float64) float64 {
 		if v < 0 {
 			return alpha * math.Expm1(v)
 		}
 		return v
-	})
+	}, func(dst, x []float32) { kernel.Elu(dst, x, 1, a) })
 }
 
 func bindCelu(b *binding) runFunc {
@@ -161,12 +162,12 @@ func bindCelu(b *binding) runFunc {
 func bindSelu(b *binding) runFunc {
 	alpha := float64(b.float("alpha", 1.67326319217681884765625))
 	gamma := float64(b.float("gamma", 1.05070102214813232421875))
-	return activation(func(v float64) float64 {
+	return vectored(func(v float64) float64 {
 		if v <= 0 {
 			return gamma * alpha * math.Expm1(v)
 		}
 		return gamma * v
-	})
+	}, func(dst, x []float32) { kernel.Elu(dst, x, float32(gamma), float32(gamma*alpha)) })
 }
 
 func bindThresholdedRelu(b *binding) runFunc {
@@ -204,7 +205,7 @@ func bindTanh(*binding) runFunc    { return vectored(math.Tanh, kernel.Tanh) }
 func bindExp(*binding) runFunc     { return vectored(math.Exp, kernel.Exp) }
 
 func bindMish(*binding) runFunc {
-	return activation(func(v float64) float64 { return v * math.Tanh(softplus(v)) })
+	return vectored(func(v float64) float64 { return v * math.Tanh(softplus(v)) }, kernel.Mish)
 }
 
 func bindShrink(b *binding) runFunc {
@@ -223,9 +224,9 @@ func bindShrink(b *binding) runFunc {
 // bindGelu: x/2 * (1 + erf(x/sqrt 2)), or its tanh approximation.
 func bindGelu(b *binding) runFunc {
 	if b.str("approximate", "none", "none", "tanh") == "tanh" {
-		return activation(fastGelu)
+		return vectored(fastGelu, kernel.FastGelu)
 	}
-	return activation(gelu)
+	return vectored(gelu, kernel.Gelu)
 }
 
 func activation(f func(float64) float64) runFunc {
@@ -263,11 +264,22 @@ func bindPRelu(*binding) runFunc {
 		}
 		switch x.Data.(type) {
 		case []float32:
-			return binary(r, x.Type, x, slope, spanOf(prelu[float32]))
+			return binary(r, x.Type, x, slope, preluSpan)
 		case []float64:
 			return binary(r, x.Type, x, slope, spanOf(prelu[float64]))
 		}
 		return nil, typeError(x)
+	}
+}
+
+// preluSpan is prelu along a run; where one finite slope serves all of it, by vectors.
+func preluSpan(dst, x, slope []float32, sx, ss int) {
+	if a := float64(slope[0]); sx == 1 && ss == 0 && !math.IsInf(a, 0) && !math.IsNaN(a) {
+		kernel.LeakyRelu(dst, x[:len(dst)], slope[0])
+		return
+	}
+	for i := range dst {
+		dst[i] = prelu(x[i*sx], slope[i*ss])
 	}
 }
 
@@ -304,8 +316,10 @@ func softmax(b *binding, f func(dst, x []float32, outer, n, stride int)) runFunc
 			return nil, err
 		}
 		dst, block := out.F32(), n*stride
-		kernel.Parallel(r.threads, outer, func(i int) {
-			f(dst[i*block:(i+1)*block], d[i*block:(i+1)*block], 1, n, stride)
+		units := max(1, min(outer, len(d)>>12))
+		kernel.Parallel(r.threads, units, func(u int) {
+			lo, hi := outer*u/units*block, outer*(u+1)/units*block
+			f(dst[lo:hi], d[lo:hi], outer*(u+1)/units-outer*u/units, n, stride)
 		})
 		return one(r.cast(out, x.Type))
 	}
@@ -359,12 +373,13 @@ func axisOrEnd(axis int64, rank int) (int, error) {
 
 // bindHardmax: 1 at the first largest element along the axis, 0 elsewhere.
 func bindHardmax(b *binding) runFunc {
-	return softmax(b, func(dst, x []float32, _, n, stride int) {
-		for s := range stride {
-			best := s
+	return softmax(b, func(dst, x []float32, outer, n, stride int) {
+		for s := range outer * stride {
+			first := s/stride*n*stride + s%stride
+			best := first
 			for i := range n {
-				if x[s+i*stride] > x[best] {
-					best = s + i*stride
+				if at := first + i*stride; x[at] > x[best] {
+					best = at
 				}
 			}
 			if n > 0 {

@@ -3,6 +3,7 @@ package infer
 import (
 	"fmt"
 
+	"bq/internal/kernel"
 	"bq/onnxio"
 )
 
@@ -84,13 +85,58 @@ func continues(outer, inner []int, n int) bool {
 
 // each calls f for every run: o is the offset of the run in the result, at the offset in each operand.
 func (w *walk) each(f func(o int, at []int)) {
+	if w.n > 0 {
+		w.between(0, product(w.dims), f)
+	}
+}
+
+// eachOn is each spread over threads, where there is enough work: f must write only to its run. A single long run is cut
+// in pieces of w.n elements, which f finds changed.
+func (w *walk) eachOn(threads int, f func(o int, at []int)) {
+	const unit = 1 << 13
 	total := product(w.dims)
-	if w.n == 0 || total == 0 {
+	switch {
+	case threads < 2 || w.n*total < 2*unit:
+		w.each(f)
+	case total == 1:
+		w.cut(unit)
+		fallthrough
+	default:
+		total = product(w.dims)
+		units := min(total, w.n*total/unit)
+		kernel.Parallel(threads, units, func(u int) { w.between(total*u/units, total*(u+1)/units, f) })
+	}
+}
+
+// cut makes runs of the one run that the walk has, as near to size elements as its length divides; the walk stays whole
+// where that leaves runs of less than half the size.
+func (w *walk) cut(size int) {
+	pieces := (w.n + size - 1) / size
+	for ; pieces < 2*w.n/size && w.n%pieces != 0; pieces++ {
+	}
+	if pieces == 0 || w.n%pieces != 0 {
 		return
 	}
+	n := w.n / pieces
+	moves := make([]int, len(w.step))
+	for k, s := range w.step {
+		moves[k] = s * n
+	}
+	w.n, w.dims, w.moves = n, []int{pieces}, [][]int{moves}
+}
+
+// between calls f for the runs from lo to hi.
+func (w *walk) between(lo, hi int, f func(o int, at []int)) {
 	at := make([]int, len(w.step))
 	index := make([]int, len(w.dims))
-	for i := range total {
+	for d, rest := 0, lo; d < len(w.dims) && rest > 0; d++ {
+		index[d] = rest % w.dims[d]
+		rest /= w.dims[d]
+		for k, m := range w.moves[d] {
+			at[k] += m * index[d]
+		}
+	}
+	for i := lo; i < hi; i++ {
 		f(i*w.n, at)
 		for d := range w.dims {
 			index[d]++
@@ -140,7 +186,7 @@ func binary[T, R any](r *run, t onnxio.DataType, x, y *onnxio.Array, f spanFunc[
 		return nil, fmt.Errorf("result type %v", t)
 	}
 	w := newWalk(shape, x.Shape, y.Shape)
-	w.each(func(o int, at []int) {
+	w.eachOn(r.threads, func(o int, at []int) {
 		f(dst[o:o+w.n], a[at[0]:], b[at[1]:], w.step[0], w.step[1])
 	})
 	return []*onnxio.Array{out}, nil

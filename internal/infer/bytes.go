@@ -103,6 +103,14 @@ func (b *binding) constant(i int) *onnxio.Array {
 func firstDim(w *onnxio.Array) int { return w.Shape[0] }
 func lastDim(w *onnxio.Array) int  { return w.Shape[len(w.Shape)-1] }
 
+// lastOf is lastDim, 1 for a scalar.
+func lastOf(w *onnxio.Array) int {
+	if len(w.Shape) == 0 {
+		return 1
+	}
+	return lastDim(w)
+}
+
 // convolveBytes is the convolution of (x - x zero) with (w - w zero): sums [n, m, spatial] in int32; nil where the
 // operands are not of the kind that kernels on bytes take.
 func (r *run) convolveBytes(x, xz *onnxio.Array, b *byteWeights, n, c, m, group int, k *kernel.Window) ([]int32, error) {
@@ -212,7 +220,19 @@ func newRequantizer(xs, ws, ys, yz *onnxio.Array, outs int) (*requantizer, bool)
 	return &requantizer{xs.F32()[0], ys.F32()[0], ws.F32(), int32(zeroPoints(yz).at(0)), yz.Type}, true
 }
 
-// row turns the sums of output o, or of all outputs of a row where there is one scale, into bytes.
+// columns turns rows of sums, a column for each output, into bytes.
+func (q *requantizer) columns(dst []uint8, sums []int32) {
+	n := len(q.second)
+	if n == 1 {
+		q.row(dst, sums, 0, 0)
+		return
+	}
+	for i := 0; i < len(sums); i += n {
+		kernel.RequantizeColumns(dst[i:i+n], sums[i:i+n], q.first, q.second, q.out, q.zero, q.typ == onnxio.Int8)
+	}
+}
+
+// row turns the sums of output o, or of all outputs where there is one scale, into bytes.
 func (q *requantizer) row(dst []uint8, sums []int32, o int, bias int64) {
 	second := q.second[0]
 	if len(q.second) > 1 {

@@ -3,6 +3,7 @@ package infer
 import (
 	"fmt"
 	"slices"
+	"sync"
 
 	"bq/onnxio"
 )
@@ -22,6 +23,9 @@ type graph struct {
 	inputs   []int           // slots of the inputs that are fed
 	outputs  []int           // slots
 	captures []capture
+
+	once sync.Once
+	fast *graph // with fused nodes, made by the first run that wants it
 }
 
 // capture is a value of the enclosing graph that a subgraph uses.
@@ -38,6 +42,20 @@ type node struct {
 	out   []int // slots, -1 where not wanted
 	free  []int // slots that no later node uses
 	subs  []*graph
+
+	standard bool  // of the default domain, not a function
+	pure     bool  // the same inputs give the same outputs
+	memo     *memo // of a node that depends on shapes alone
+	ends     bool  // an output is a result of the graph
+	fills    bool  // the operator writes every element of its outputs
+	reuse    []int // inputs that die here and may be written over
+	state    any   // what fusing needs to know of the operator: *convolution, *gemm
+
+	parts []*node         // of a fused node: the nodes it stands for, in order; its own run is nil
+	fast  fastFunc        // of a fused node
+	elem  onnxio.DataType // that its inputs must have
+
+	overwrites []int // of a fused node: inputs that its result may be written over
 }
 
 // compiler turns the graphs of one model into compiled graphs and collects what is not supported.
@@ -134,6 +152,7 @@ func (c *compiler) graph(g *onnxio.Graph, outer *scope) (*graph, error) {
 		s.g.outputs = append(s.g.outputs, slot)
 	}
 	s.g.lifetimes()
+	s.g.plan()
 	return s.g, nil
 }
 
@@ -198,6 +217,7 @@ func (c *compiler) node(i int, n *onnxio.Node, s *scope) error {
 		}
 		b := &binding{compiler: c, scope: s, node: nd, version: c.opset(n.Domain), read: map[string]bool{}}
 		nd.run, nd.ints, nd.any = op.bind(b), op.ints, op.values
+		nd.standard, nd.pure = op.domain == onnxio.DefaultDomain, !op.impure
 		b.checkAllRead()
 		if b.format != nil {
 			return b.format
@@ -324,13 +344,15 @@ func shares(v *onnxio.Array, in []*onnxio.Array) bool {
 	return false
 }
 
-// lifetimes notes at every node the slots it is the last to use. Constants, captures and outputs stay.
+// lifetimes notes at every node the slots it is the last to use. Constants, captures and outputs stay. A fused node
+// frees what its parts free.
 func (g *graph) lifetimes() {
-	last := make([]int, len(g.names))
+	last, order := make([]int, len(g.names)), g.expanded()
 	for i := range last {
 		last[i] = -1
 	}
-	for i, nd := range g.nodes {
+	for i, nd := range order {
+		nd.free = nil
 		for _, slot := range slices.Concat(nd.in, nd.out) {
 			if slot >= 0 {
 				last[slot] = i
@@ -350,7 +372,24 @@ func (g *graph) lifetimes() {
 	}
 	for slot, i := range last {
 		if i >= 0 && g.consts[slot] == nil {
-			g.nodes[i].free = append(g.nodes[i].free, slot)
+			order[i].free = append(order[i].free, slot)
 		}
 	}
+	for _, nd := range g.nodes {
+		for _, part := range nd.parts {
+			nd.free = append(nd.free, part.free...)
+		}
+	}
+}
+
+// expanded returns the nodes with the parts of fused nodes in their places.
+func (g *graph) expanded() []*node {
+	var list []*node
+	for _, nd := range g.nodes {
+		if nd.parts == nil {
+			list = append(list, nd)
+		}
+		list = append(list, nd.parts...)
+	}
+	return list
 }

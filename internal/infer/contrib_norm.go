@@ -11,16 +11,6 @@ import (
 // Fused operators of the com.microsoft domain that normalize or activate.
 // https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
 
-// rowsNormalized applies f to every row of the last dimension of x.
-func (r *run) rowsNormalized(x *onnxio.Array, f func(dst, src []float32)) (*onnxio.Array, error) {
-	rows, err := r.openRows(x, -1)
-	if err != nil {
-		return nil, err
-	}
-	rows.each(r, func(_ int, dst, src []float32) { f(dst, src) })
-	return rows.out, nil
-}
-
 // sum adds broadcast values in float32; nil ones are left out. The result has the shape of the first.
 func (r *run) sum(values ...*onnxio.Array) (*onnxio.Array, error) {
 	total, err := r.cast(values[0], onnxio.Float)
@@ -50,14 +40,14 @@ func (r *run) sum(values ...*onnxio.Array) (*onnxio.Array, error) {
 // the fourth output is the sum. The statistics are not given, as ONNX Runtime's processor version does not give them.
 func bindSkipLayerNormalization(b *binding) runFunc {
 	return skipNormalization(b, func(eps float64) func(dst, src []float32) {
-		return func(dst, src []float32) { normalize(dst, src, eps) }
+		return func(dst, src []float32) { kernel.Normalize(dst, src, eps) }
 	}, true)
 }
 
 // bindSkipSimplifiedLayerNormalization: the same with RMSNormalization and without beta.
 func bindSkipSimplifiedLayerNormalization(b *binding) runFunc {
 	return skipNormalization(b, func(eps float64) func(dst, src []float32) {
-		return func(dst, src []float32) { rmsNormalize(dst, src, eps) }
+		return func(dst, src []float32) { kernel.RMSNormalize(dst, src, eps) }
 	}, false)
 }
 
@@ -73,11 +63,11 @@ func skipNormalization(b *binding, f func(eps float64) func(dst, src []float32),
 		if err != nil {
 			return nil, err
 		}
-		y, err := r.rowsNormalized(total, row)
+		y, _, err := r.normalizeRows(total, -1, in[2], beta, func(_ *rowFrame, _ int, dst, src []float32) { row(dst, src) })
 		if err != nil {
 			return nil, err
 		}
-		if y, err = r.scaleShift(y, in[2], beta, in[0].Type); err != nil {
+		if y, err = r.cast(y, in[0].Type); err != nil {
 			return nil, err
 		}
 		total, err = r.cast(total, in[0].Type)
@@ -109,11 +99,11 @@ func bindEmbedLayerNormalization(b *binding) runFunc {
 		if err != nil {
 			return nil, err
 		}
-		y, err := r.rowsNormalized(total, func(dst, src []float32) { normalize(dst, src, eps) })
+		y, _, err := r.normalizeRows(total, -1, in[5], in[6], func(_ *rowFrame, _ int, dst, src []float32) { kernel.Normalize(dst, src, eps) })
 		if err != nil {
 			return nil, err
 		}
-		if y, err = r.scaleShift(y, in[5], in[6], in[2].Type); err != nil {
+		if y, err = r.cast(y, in[2].Type); err != nil {
 			return nil, err
 		}
 		counts := make([]int32, in[0].Shape[0])
@@ -170,18 +160,19 @@ func fastGelu(v float64) float64 {
 }
 
 // bindBiasGelu: gelu(A + B); B has one dimension.
-func bindBiasGelu(*binding) runFunc { return biased(gelu) }
+func bindBiasGelu(*binding) runFunc { return biased(gelu, kernel.Gelu) }
 
 // bindFastGelu: the tanh form of gelu(X + bias); bias may be left out.
-func bindFastGelu(*binding) runFunc { return biased(fastGelu) }
+func bindFastGelu(*binding) runFunc { return biased(fastGelu, kernel.FastGelu) }
 
-func biased(f func(float64) float64) runFunc {
+func biased(f func(float64) float64, g func(dst, x []float32)) runFunc {
+	activate := vectored(f, g)
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
 		x, err := r.sum(in[0], in[1])
 		if err != nil {
 			return nil, err
 		}
-		y, err := unary(r, x, f)
+		y, err := activate(r, []*onnxio.Array{x})
 		if err != nil {
 			return nil, err
 		}
@@ -191,6 +182,16 @@ func biased(f func(float64) float64) runFunc {
 
 // bindQuickGelu: X * sigmoid(alpha * X).
 func bindQuickGelu(b *binding) runFunc {
-	alpha := float64(b.float("alpha", 1.702))
-	return activation(func(v float64) float64 { return v * sigmoid(alpha*v) })
+	a := b.float("alpha", 1.702)
+	alpha := float64(a)
+	return vectored(func(v float64) float64 { return v * sigmoid(alpha*v) }, func(dst, x []float32) {
+		var part [512]float32
+		for len(x) > 0 {
+			n := min(len(x), len(part))
+			kernel.Affine(part[:n], x[:n], a, 0)
+			kernel.Sigmoid(part[:n], part[:n])
+			kernel.Mul(dst[:n], x[:n], part[:n], 1, 1)
+			dst, x = dst[n:], x[n:]
+		}
+	})
 }

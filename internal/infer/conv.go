@@ -7,27 +7,73 @@ import (
 	"bq/onnxio"
 )
 
+// convolution holds the attributes of Conv and ConvTranspose.
+type convolution struct {
+	window     *window
+	group      int
+	transposed bool
+	extra, out []int // output_padding and output_shape of a transposed one
+}
+
 // bindConv: the cross-correlation of X [N, C, spatial] with W [M, C/group, kernel], plus B [M].
 func bindConv(b *binding) runFunc {
-	w, group := bindWindow(b), int(b.int("group", 1))
-	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
-		x, weights, bias := in[0], in[1], in[2]
-		n, c, m, err := channels(x, weights, bias, group, false)
-		if err != nil {
-			return nil, err
-		}
-		size := weights.Shape[2:]
-		if w.kernel != nil && !equalShape(w.kernel, size) {
-			return nil, fmt.Errorf("kernel_shape %v, weights %v", w.kernel, weights.Shape)
-		}
-		k, spatial, _, err := w.forward(x.Shape[2:], size)
-		if err != nil {
-			return nil, err
-		}
-		return r.convolve(in, append([]int{n, m}, spatial...), func(dst, x, w, bias []float32) {
-			kernel.Conv(dst, x, w, bias, n, c, m, group, k, kernel.Epilogue{}, r.threads)
-		})
+	z := &convolution{window: bindWindow(b), group: int(b.int("group", 1))}
+	b.node.state = z
+	return z.run
+}
+
+func (z *convolution) run(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+	p, err := z.place(in[0], in[1], in[2])
+	if err != nil {
+		return nil, err
 	}
+	return r.convolve(in, p.shape, func(dst, x, w, bias []float32) {
+		p.compute(dst, x, w, bias, kernel.Epilogue{}, r.threads)
+	})
+}
+
+// placed is a convolution with the shapes of its operands.
+type placed struct {
+	*convolution
+	n, c, m int // batch, input channels, output channels
+	window  *kernel.Window
+	shape   []int // of the result
+}
+
+// place checks the operands and works out the shapes.
+func (z *convolution) place(x, w, bias *onnxio.Array) (*placed, error) {
+	p := &placed{convolution: z}
+	var err error
+	if p.n, p.c, p.m, err = channels(x, w, bias, z.group, z.transposed); err != nil {
+		return nil, err
+	}
+	size := w.Shape[2:]
+	if z.window.kernel != nil && !equalShape(z.window.kernel, size) {
+		return nil, fmt.Errorf("kernel_shape %v, weights %v", z.window.kernel, w.Shape)
+	}
+	var spatial []int
+	if z.transposed {
+		p.window, spatial, err = z.window.backward(x.Shape[2:], size, z.extra, z.out)
+	} else {
+		p.window, spatial, _, err = z.window.forward(x.Shape[2:], size)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.shape = append([]int{p.n, p.m}, spatial...)
+	return p, nil
+}
+
+// compute writes the convolution to dst, bounded as e says.
+func (p *placed) compute(dst, x, w, bias []float32, e kernel.Epilogue, threads int) {
+	if p.transposed {
+		kernel.ConvTranspose(dst, x, w, bias, p.n, p.c, p.m, p.group, p.window, threads)
+		if e.Clamp {
+			kernel.Clamp(dst, dst, e.Low, e.High)
+		}
+		return
+	}
+	kernel.Conv(dst, x, w, bias, p.n, p.c, p.m, p.group, p.window, e, threads)
 }
 
 // convolve allocates the output and runs f on the operands in float32.
@@ -81,30 +127,31 @@ func channels(x, w, bias *onnxio.Array, group int, transposed bool) (n, c, m int
 // bindConvTranspose: the transposed convolution of X [N, C, spatial] with W [C, M/group, kernel], plus B [M].
 // Output size: stride*(in-1) + output_padding + (kernel-1)*dilation + 1 - pads, or output_shape.
 func bindConvTranspose(b *binding) runFunc {
-	w, group := bindWindow(b), int(b.int("group", 1))
-	extra, shape := b.ints("output_padding"), b.ints("output_shape")
-	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
-		x, weights, bias := in[0], in[1], in[2]
-		n, c, m, err := channels(x, weights, bias, group, true)
-		if err != nil {
-			return nil, err
-		}
-		size := weights.Shape[2:]
-		if w.kernel != nil && !equalShape(w.kernel, size) {
-			return nil, fmt.Errorf("kernel_shape %v, weights %v", w.kernel, weights.Shape)
-		}
-		k, spatial, err := w.backward(x.Shape[2:], size, extra, shape)
-		if err != nil {
-			return nil, err
-		}
-		scratch := int64(m/group) * int64(product(size)) * int64(product(x.Shape[2:])) * 4
-		if scratch > r.limit-r.live {
-			return nil, fmt.Errorf("%d bytes needed, limit %d", scratch, r.limit)
-		}
-		return r.convolve(in, append([]int{n, m}, spatial...), func(dst, x, w, bias []float32) {
-			kernel.ConvTranspose(dst, x, w, bias, n, c, m, group, k, r.threads)
-		})
+	z := &convolution{window: bindWindow(b), group: int(b.int("group", 1)), transposed: true}
+	z.extra, z.out = b.ints("output_padding"), b.ints("output_shape")
+	b.node.state = z
+	return z.runTransposed
+}
+
+func (z *convolution) runTransposed(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+	p, err := z.place(in[0], in[1], in[2])
+	if err != nil {
+		return nil, err
 	}
+	if scratch := p.scratch(in[0]); scratch > r.limit-r.live {
+		return nil, fmt.Errorf("%d bytes needed, limit %d", scratch, r.limit)
+	}
+	return r.convolve(in, p.shape, func(dst, x, w, bias []float32) {
+		p.compute(dst, x, w, bias, kernel.Epilogue{}, r.threads)
+	})
+}
+
+// scratch returns the bytes that the kernel takes beside the result.
+func (p *placed) scratch(x *onnxio.Array) int64 {
+	if !p.transposed {
+		return 0
+	}
+	return int64(p.m/p.group) * int64(p.window.KernelSize()) * int64(product(x.Shape[2:])) * 4
 }
 
 // backward lays the window whose transpose is taken: its output is the operator's input.

@@ -2,6 +2,7 @@ package infer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"bq/onnxio"
@@ -56,6 +57,7 @@ func implicitResult(left string) string {
 type einsum struct {
 	size   map[string]int
 	order  []string         // labels as they first occur
+	names  [][]string       // by operand and dimension
 	stride []map[string]int // by operand and label
 	spread int              // most dimensions that an ellipsis stands for
 }
@@ -106,7 +108,7 @@ func (e *einsum) bind(term string, x *onnxio.Array) error {
 			steps[name] += s
 		}
 	}
-	e.stride = append(e.stride, steps)
+	e.stride, e.names = append(e.stride, steps), append(e.names, names)
 	return nil
 }
 
@@ -132,50 +134,99 @@ func (e *einsum) run(r *run, right string, in []*onnxio.Array) (*onnxio.Array, e
 	if n, ok := onnxio.CheckedLen(append(append([]int{}, shape...), sums...)); !ok || n > maxValueElements {
 		return nil, fmt.Errorf("more than %d products", maxValueElements)
 	}
-	data := make([][]float64, len(in))
-	for i, x := range in {
+	if f := e.factors(outer, in); f != nil && f.rows*f.cols*f.common >= leastProduct {
+		return f.multiply(r, in)
+	}
+	return e.sum(r, outer, inner, shape, in)
+}
+
+// leastProduct is the number of multiplications from which a matrix product is faster than the loop over strides.
+const leastProduct = 32
+
+// sum computes any equation, floats in float64 and integers modulo 2^64. The terms of an element are added in the order
+// of the inner labels, the last one fastest.
+func (e *einsum) sum(r *run, outer, inner []string, shape []int, in []*onnxio.Array) (*onnxio.Array, error) {
+	for _, x := range in {
+		if x.Type != in[0].Type || !x.Type.IsFloat() && !isInteger(x.Type) {
+			return nil, typeError(x)
+		}
+	}
+	if len(in) == 1 && len(inner) == 0 { // a transpose or diagonal
+		strides := make([]int, len(outer))
+		for d, name := range outer {
+			strides[d] = e.stride[0][name]
+		}
+		return r.strided(in[0], shape, strides, 0)
+	}
+	if isInteger(in[0].Type) {
+		return sumProducts(r, e.walk(outer, inner), onnxio.Int64, shape, in, func(x *onnxio.Array) ([]int64, error) {
+			return x.Ints(), nil
+		})
+	}
+	return sumProducts(r, e.walk(outer, inner), onnxio.Double, shape, in, func(x *onnxio.Array) ([]float64, error) {
 		v, err := r.cast(x, onnxio.Double)
 		if err != nil {
 			return nil, err
 		}
-		data[i] = v.Data.([]float64)
+		return v.Data.([]float64), nil
+	})
+}
+
+// walk plans the way through all combinations of the labels, the last inner one fastest: of the operands, and after them
+// of the result, which stands still along inner labels.
+func (e *einsum) walk(outer, inner []string) *walk {
+	result, step := map[string]int{}, 1
+	for _, name := range slices.Backward(outer) {
+		result[name] = step
+		step *= e.size[name]
 	}
-	out, err := r.new(onnxio.Double, shape...)
+	all := append(slices.Clone(e.stride), result)
+	w := &walk{n: 1, step: make([]int, len(all))}
+	var dims []int
+	var moves [][]int
+	for _, name := range slices.Backward(slices.Concat(outer, inner)) {
+		size, move := e.size[name], make([]int, len(all))
+		for k, strides := range all {
+			move[k] = strides[name]
+		}
+		m := len(dims) - 1
+		switch {
+		case size == 1:
+		case m >= 0 && continues(move, moves[m], dims[m]):
+			dims[m] *= size
+		default:
+			dims, moves = append(dims, size), append(moves, move)
+		}
+	}
+	if len(dims) > 0 {
+		w.n, w.step, w.dims, w.moves = dims[0], moves[0], dims[1:], moves[1:]
+	}
+	return w
+}
+
+// sumProducts adds the product of the operands' elements to the element of the result, along w, in elements T of type t;
+// read returns an operand's. The result has the type of the operands.
+func sumProducts[T int64 | float64](r *run, w *walk, t onnxio.DataType, shape []int, in []*onnxio.Array, read func(*onnxio.Array) ([]T, error)) (*onnxio.Array, error) {
+	data := make([][]T, len(in))
+	for i, x := range in {
+		var err error
+		if data[i], err = read(x); err != nil {
+			return nil, err
+		}
+	}
+	out, err := r.new(t, shape...)
 	if err != nil {
 		return nil, err
 	}
-	dst, at := out.Data.([]float64), make([]int, len(in))
-	e.loop(outer, shape, at, func(o int, at []int) {
-		e.loop(inner, sums, at, func(_ int, at []int) {
-			p := 1.0
-			for k, d := range data {
-				p *= d[at[k]]
+	dst, c := out.Data.([]T), len(in)
+	w.each(func(_ int, at []int) {
+		for i := range w.n {
+			p := data[0][at[0]+i*w.step[0]]
+			for k := 1; k < c; k++ {
+				p *= data[k][at[k]+i*w.step[k]]
 			}
-			dst[o] += p
-		})
+			dst[at[c]+i*w.step[c]] += p
+		}
 	})
 	return r.cast(out, in[0].Type)
-}
-
-// loop calls f for every combination of the labels, the last one fastest, with the positions in the operands that
-// lie from at on.
-func (e *einsum) loop(names []string, sizes, at []int, f func(i int, at []int)) {
-	at = append([]int{}, at...)
-	index := make([]int, len(names))
-	for i := range product(sizes) {
-		f(i, at)
-		for d := len(names) - 1; d >= 0; d-- {
-			index[d]++
-			for k, steps := range e.stride {
-				at[k] += steps[names[d]]
-			}
-			if index[d] < sizes[d] {
-				break
-			}
-			for k, steps := range e.stride {
-				at[k] -= steps[names[d]] * sizes[d]
-			}
-			index[d] = 0
-		}
-	}
 }

@@ -3,7 +3,8 @@
 // Compile turns a model into a Program: every node is bound to the Go function of its operator, whose attributes
 // are read and checked once; nodes of constants are computed once; the last use of every value is known. Run
 // computes the outputs for one set of inputs, node by node in the order of the file, and shows every value to a
-// visitor. A Program is never written to after Compile, so any number of goroutines may Run it.
+// visitor. Without a visitor, groups of nodes run as one (fuse.go) and samples of a batch one by one (batch.go). Values
+// lie in memory that is used again as soon as nobody needs them (arena.go). Any number of goroutines may Run a Program.
 //
 // The operators follow the ONNX operator specification (https://onnx.ai/onnx/operators), versions as Ops lists
 // them. Values of float16, bfloat16, float8 and float4 are computed in float32 and rounded after every node. Functions
@@ -13,6 +14,7 @@ package infer
 import (
 	"fmt"
 	"runtime"
+	"sync"
 
 	"bq/onnxio"
 )
@@ -31,16 +33,21 @@ type Options struct {
 // bytes for each element of their inputs and outputs.
 const DefaultMaxBytes = 8 << 30
 
-// Program is a compiled model. It holds no state between runs and is safe for concurrent use.
+// Program is a compiled model. Between runs it holds nothing but memory for the next one, and it is safe for concurrent
+// use.
 type Program struct {
 	graph  *graph
 	inputs []*onnxio.ValueInfo
 	opt    Options
+	arenas *sync.Pool // of *arena: memory of runs that are over
+
+	separable bool // samples of a batch run one by one
 }
 
 // Visitor sees the value of one output of a node right after it is computed. Nodes come in topological order, nodes
 // of subgraphs as often as the subgraph runs; nodes whose inputs are all constant are computed at Compile and not
-// seen. The value must not be written to. A non-nil result of the same type and shape takes its place.
+// seen. The value must not be written to, and it lasts until the visitor returns: its memory is used again when no node
+// needs it any more. A non-nil result of the same type and shape takes its place.
 type Visitor func(n *onnxio.Node, output string, v *onnxio.Array) (*onnxio.Array, error)
 
 // Compile prepares m with the default options: see Options.Compile.
@@ -67,7 +74,9 @@ func (o Options) Compile(m *onnxio.Model) (*Program, error) {
 	if err := c.missing(); err != nil {
 		return nil, err
 	}
-	return &Program{graph: g, inputs: m.Graph.FeedInputs(), opt: o}, nil
+	arenas := &sync.Pool{New: func() any { return &arena{poison: poisonMemory} }}
+	inputs := m.Graph.FeedInputs()
+	return &Program{graph: g, inputs: inputs, opt: o, arenas: arenas, separable: separable(g, inputs)}, nil
 }
 
 // Inputs returns the inputs that Run must be fed with.
@@ -75,23 +84,45 @@ func (p *Program) Inputs() []*onnxio.ValueInfo { return p.inputs }
 
 // Run computes the outputs of the graph, by name, from feeds, by input name. Every input of Inputs must be there,
 // with the element type, rank and fixed dimensions that the model states, and dimensions of one symbolic name must
-// agree. The arrays of feeds are not written to; results may share memory with them. visit may be nil. A result or
-// feed that is a sequence is an Array of type Undefined whose Data is []*onnxio.Array.
+// agree. The arrays of feeds are not written to; results may share memory with them, never with results of other runs.
+// visit may be nil: then groups of nodes run as one where that is faster, and results differ from those of a run with a
+// visitor by rounding. A result or feed that is a sequence is an Array of type Undefined whose Data is []*onnxio.Array.
 func (p *Program) Run(feeds map[string]*onnxio.Array, visit Visitor) (map[string]*onnxio.Array, error) {
 	args, err := p.args(feeds)
 	if err != nil {
 		return nil, err
 	}
-	r := &run{threads: p.opt.Threads, limit: p.opt.MaxBytes, visit: visit}
-	outs, err := r.graph(p.graph, nil, args)
-	if err != nil {
-		return nil, err
+	var outs []*onnxio.Array
+	if n := p.batchOf(args); n > 0 && visit == nil {
+		outs = p.runSamples(args, n)
+	}
+	if outs == nil {
+		r := &run{threads: p.opt.Threads, limit: p.opt.MaxBytes, visit: visit, plain: visit != nil}
+		if outs, err = p.runGraph(r, args); err != nil {
+			return nil, err
+		}
 	}
 	results := make(map[string]*onnxio.Array, len(outs))
 	for i, v := range outs {
 		results[p.graph.names[p.graph.outputs[i]]] = v
 	}
 	return results, nil
+}
+
+// runGraph runs the graph with memory of earlier runs. The results share none of it.
+func (p *Program) runGraph(r *run, args []*onnxio.Array) ([]*onnxio.Array, error) {
+	a := p.arenas.Get().(*arena)
+	r.arena = a
+	outs, err := r.graph(p.graph, nil, args)
+	if err != nil {
+		return nil, err // the arena, with what the run left in it, goes
+	}
+	for i, v := range outs {
+		outs[i] = r.detach(v)
+	}
+	a.reset()
+	p.arenas.Put(a)
+	return outs, nil
 }
 
 // args returns the fed arrays in the order of the graph's inputs.

@@ -183,6 +183,9 @@ func bindPow(b *binding) runFunc {
 			}
 			return integers(r, x, y, opIntPow)
 		}
+		if g := wholePower(x, y); g != nil {
+			return vectored(nil, g)(r, in[:1])
+		}
 		// Powers of floats, and of integers with a fractional exponent, are taken in float64.
 		xd, err := r.cast(x, onnxio.Double)
 		if err != nil {
@@ -198,6 +201,31 @@ func bindPow(b *binding) runFunc {
 		}
 		return one(r.cast(out[0], x.Type))
 	}
+}
+
+// wholePower returns the loop of a power of float32 with one of the exponents that take a product or a quotient: the
+// square and the reciprocal rounded once, the cube twice. Else nil.
+func wholePower(x, y *onnxio.Array) func(dst, x []float32) {
+	if x.F32() == nil || y.Len() != 1 || len(y.Shape) > len(x.Shape) {
+		return nil
+	}
+	e, err := scalarOr(y, 0)
+	if err != nil {
+		return nil
+	}
+	switch e {
+	case 2:
+		return func(dst, x []float32) { kernel.Mul(dst, x, x, 1, 1) }
+	case 3:
+		return func(dst, x []float32) {
+			for i, v := range x {
+				dst[i] = float32(v*v) * v
+			}
+		}
+	case -1:
+		return kernel.Reciprocal
+	}
+	return nil
 }
 
 // power is math.Pow with the square and the square root, which are exact, taken directly.
@@ -269,14 +297,16 @@ func bindBitShift(b *binding) runFunc {
 }
 
 // bindMax and bindMin: element-wise over any number of broadcast inputs; NaN spreads.
-func bindMax(b *binding) runFunc { return foldInputs(b, maxOf[float32], maxOf[float64], opIntMax) }
-func bindMin(b *binding) runFunc { return foldInputs(b, minOf[float32], minOf[float64], opIntMin) }
+func bindMax(b *binding) runFunc { return foldInputs(b, kernel.Larger, maxOf[float64], opIntMax) }
+func bindMin(b *binding) runFunc { return foldInputs(b, kernel.Smaller, minOf[float64], opIntMin) }
 
 func maxOf[T number](x, y T) T { return max(x, y) }
 func minOf[T number](x, y T) T { return min(x, y) }
 
 // bindSum and bindMean: the sum and mean of any number of broadcast inputs, in the order of the inputs.
-func bindSum(b *binding) runFunc { return foldInputs(b, addOf[float32], addOf[float64], int(opAdd)) }
+func bindSum(b *binding) runFunc {
+	return foldInputs(b, kernel.Add[float32], addOf[float64], int(opAdd))
+}
 
 func addOf[T number](x, y T) T { return x + y }
 
@@ -292,7 +322,7 @@ func bindMean(b *binding) runFunc {
 }
 
 // foldInputs folds a binary operation over all inputs from the left.
-func foldInputs(b *binding, f32 func(x, y float32) float32, f64 func(x, y float64) float64, op int) runFunc {
+func foldInputs(b *binding, f32 spanFunc[float32, float32], f64 func(x, y float64) float64, op int) runFunc {
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
 		acc := in[0]
 		for _, x := range in[1:] {
@@ -300,7 +330,7 @@ func foldInputs(b *binding, f32 func(x, y float32) float32, f64 func(x, y float6
 			var err error
 			switch acc.Data.(type) {
 			case []float32:
-				out, err = binary(r, acc.Type, acc, x, spanOf(f32))
+				out, err = binary(r, acc.Type, acc, x, f32)
 			case []float64:
 				out, err = binary(r, acc.Type, acc, x, spanOf(f64))
 			default:

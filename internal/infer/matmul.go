@@ -86,15 +86,15 @@ func (r *run) matmul(x, y *onnxio.Array) (*onnxio.Array, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := r.new(floatType(x.Type), p.shape...)
+	out, err := r.blank(floatType(x.Type), p.shape...)
 	if err != nil {
 		return nil, err
 	}
 	c := out.F32()
 	m, n, k := p.m, p.n, p.k
 	p.each(func(i, j, l int) {
-		kernel.Gemm(c[i*m*n:(i+1)*m*n], n, m, n, k,
-			kernel.RowMajor(a[j*m*k:(j+1)*m*k], k), kernel.RowMajor(b[l*k*n:(l+1)*k*n], n), r.threads)
+		kernel.Product(c[i*m*n:(i+1)*m*n], n, m, n, k,
+			kernel.RowMajor(a[j*m*k:(j+1)*m*k], k), kernel.RowMajor(b[l*k*n:(l+1)*k*n], n), kernel.Epilogue{}, r.threads)
 	})
 	return r.cast(out, x.Type)
 }
@@ -127,36 +127,61 @@ func integerProduct(c, a, b []int64, p *products) {
 	}
 }
 
-// bindGemm: Y = alpha * A' * B' + beta * C with A' and B' transposed as the attributes say; C broadcasts to Y.
-func bindGemm(b *binding) runFunc {
-	alpha, beta := b.float("alpha", 1), b.float("beta", 1)
-	ta, tb := b.bool("transA", false), b.bool("transB", false)
-	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
-		if len(in[0].Shape) != 2 || len(in[1].Shape) != 2 {
-			return nil, fmt.Errorf("multiplying shapes %v and %v, want matrices", in[0].Shape, in[1].Shape)
-		}
-		if in[0].Type != in[1].Type || in[2] != nil && in[2].Type != in[0].Type {
-			return nil, fmt.Errorf("element types differ")
-		}
-		m, k := in[0].Shape[0], in[0].Shape[1]
-		n, k2 := in[1].Shape[1], in[1].Shape[0]
-		if ta {
-			m, k = k, m
-		}
-		if tb {
-			n, k2 = k2, n
-		}
-		if k != k2 {
-			return nil, fmt.Errorf("multiplying [%d %d] and [%d %d]", m, k, k2, n)
-		}
-		if !in[0].Type.IsFloat() {
-			return nil, typeError(in[0])
-		}
-		return r.gemm(in, m, n, k, alpha, beta, ta, tb)
-	}
+// gemm holds the attributes of Gemm.
+type gemm struct {
+	alpha, beta float32
+	ta, tb      bool
 }
 
-func (r *run) gemm(in []*onnxio.Array, m, n, k int, alpha, beta float32, ta, tb bool) ([]*onnxio.Array, error) {
+// bindGemm: Y = alpha * A' * B' + beta * C with A' and B' transposed as the attributes say; C broadcasts to Y.
+func bindGemm(b *binding) runFunc {
+	z := &gemm{b.float("alpha", 1), b.float("beta", 1), b.bool("transA", false), b.bool("transB", false)}
+	b.node.state = z
+	return z.run
+}
+
+// sizes checks the shapes of A and B and returns those of the product [m, k] * [k, n].
+func (z *gemm) sizes(a, b []int) (m, n, k int, err error) {
+	if len(a) != 2 || len(b) != 2 {
+		return 0, 0, 0, fmt.Errorf("multiplying shapes %v and %v, want matrices", a, b)
+	}
+	m, k = a[0], a[1]
+	n, k2 := b[1], b[0]
+	if z.ta {
+		m, k = k, m
+	}
+	if z.tb {
+		n, k2 = k2, n
+	}
+	if k != k2 {
+		return 0, 0, 0, fmt.Errorf("multiplying [%d %d] and [%d %d]", m, k, k2, n)
+	}
+	return m, n, k, nil
+}
+
+// operands views the elements of A and B as the matrices that are multiplied.
+func (z *gemm) operands(x, w []float32, m, n, k int) (a, b kernel.Matrix) {
+	a, b = kernel.RowMajor(x, k), kernel.RowMajor(w, n)
+	if z.ta {
+		a = kernel.RowMajor(x, m).T()
+	}
+	if z.tb {
+		b = kernel.RowMajor(w, k).T()
+	}
+	return a, b
+}
+
+func (z *gemm) run(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
+	m, n, k, err := z.sizes(in[0].Shape, in[1].Shape)
+	if err != nil {
+		return nil, err
+	}
+	if in[0].Type != in[1].Type || in[2] != nil && in[2].Type != in[0].Type {
+		return nil, fmt.Errorf("element types differ")
+	}
+	if !in[0].Type.IsFloat() {
+		return nil, typeError(in[0])
+	}
 	x, err := r.float32s(in[0])
 	if err != nil {
 		return nil, err
@@ -169,31 +194,33 @@ func (r *run) gemm(in []*onnxio.Array, m, n, k int, alpha, beta float32, ta, tb 
 	if err != nil {
 		return nil, err
 	}
-	y := out.F32()
-	a, b := kernel.RowMajor(x, k), kernel.RowMajor(w, n)
-	if ta {
-		a = kernel.RowMajor(x, m).T()
-	}
-	if tb {
-		b = kernel.RowMajor(w, k).T()
-	}
-	if alpha == 1 && in[2] != nil { // the usual case: the bias is the sum's first term
-		if err := r.addScaled(out, in[2], beta); err != nil {
-			return nil, err
-		}
-		kernel.Gemm(y, n, m, n, k, a, b, r.threads)
-		return one(r.cast(out, in[0].Type))
-	}
-	kernel.Gemm(y, n, m, n, k, a, b, r.threads)
-	for i := range y {
-		y[i] *= alpha
-	}
-	if in[2] != nil {
-		if err := r.addScaled(out, in[2], beta); err != nil {
-			return nil, err
-		}
+	a, b := z.operands(x, w, m, n, k)
+	if err := z.multiply(r, out, a, b, in[2], m, n, k); err != nil {
+		return nil, err
 	}
 	return one(r.cast(out, in[0].Type))
+}
+
+// multiply writes the product and what is added to it to the zero array out.
+func (z *gemm) multiply(r *run, out *onnxio.Array, a, b kernel.Matrix, c *onnxio.Array, m, n, k int) error {
+	y := out.F32()
+	if z.alpha == 1 && c != nil { // the usual case: the bias is the sum's first term
+		if err := r.addScaled(out, c, z.beta); err != nil {
+			return err
+		}
+		kernel.Gemm(y, n, m, n, k, a, b, r.threads)
+		return nil
+	}
+	kernel.Product(y, n, m, n, k, a, b, kernel.Epilogue{}, r.threads)
+	if z.alpha != 1 {
+		for i := range y {
+			y[i] *= z.alpha
+		}
+	}
+	if c != nil {
+		return r.addScaled(out, c, z.beta)
+	}
+	return nil
 }
 
 // addScaled adds beta*c, broadcast, to the fresh float32 array out.

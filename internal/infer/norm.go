@@ -46,25 +46,6 @@ func (r *run) planes(x *onnxio.Array, c int, f func(dst, src []float32, ch int))
 	return one(r.cast(out, x.Type))
 }
 
-// normalize writes (src - mean) / sqrt(var + eps) to dst, with the statistics of src taken in float64, and returns
-// the mean and the factor.
-func normalize(dst, src []float32, eps float64) (mean, factor float64) {
-	for _, v := range src {
-		mean += float64(v)
-	}
-	mean /= float64(len(src))
-	var sq float64
-	for _, v := range src {
-		d := float64(v) - mean
-		sq += d * d
-	}
-	factor = 1 / math.Sqrt(sq/float64(len(src))+eps)
-	for i, v := range src {
-		dst[i] = float32((float64(v) - mean) * factor)
-	}
-	return mean, factor
-}
-
 // bindInstanceNormalization: every plane normalized by its own statistics, then scale and B per channel.
 func bindInstanceNormalization(b *binding) runFunc {
 	eps := float64(b.float("epsilon", 1e-5))
@@ -78,7 +59,7 @@ func bindInstanceNormalization(b *binding) runFunc {
 			return nil, err
 		}
 		return r.planes(x, x.Shape[1], func(dst, src []float32, ch int) {
-			normalize(dst, src, eps)
+			kernel.Normalize(dst, src, eps)
 			kernel.Affine(dst, dst, p[0][ch], p[1][ch])
 		})
 	}
@@ -105,7 +86,7 @@ func bindGroupNormalization(b *binding) runFunc {
 			return nil, err
 		}
 		return r.planes(x, groups, func(dst, src []float32, g int) {
-			normalize(dst, src, eps)
+			kernel.Normalize(dst, src, eps)
 			size := len(src) / max(1, each)
 			for i := range each {
 				part, at := dst[i*size:(i+1)*size], g*each+i
@@ -126,7 +107,10 @@ type rowFrame struct {
 	src        []float32
 	out        *onnxio.Array
 	rows, size int
-	stat       []int // shape of one number per row
+	shape      []int     // of a row
+	stat       []int     // shape of one number per row
+	mean       []float32 // of each row, where it is set
+	factor     []float32
 }
 
 func (r *run) openRows(x *onnxio.Array, axis int64) (*rowFrame, error) {
@@ -134,7 +118,8 @@ func (r *run) openRows(x *onnxio.Array, axis int64) (*rowFrame, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &rowFrame{rows: product(x.Shape[:a]), size: product(x.Shape[a:]), stat: append([]int{}, x.Shape...)}
+	f := &rowFrame{rows: product(x.Shape[:a]), size: product(x.Shape[a:]), shape: x.Shape[a:], stat: append([]int{}, x.Shape...)}
+	f.mean, f.factor = make([]float32, f.rows), make([]float32, f.rows)
 	for i := a; i < len(f.stat); i++ {
 		f.stat[i] = 1
 	}
@@ -148,9 +133,33 @@ func (r *run) openRows(x *onnxio.Array, axis int64) (*rowFrame, error) {
 // each applies row to every row, with its number.
 func (f *rowFrame) each(r *run, row func(i int, dst, src []float32)) {
 	dst := f.out.F32()
-	kernel.Parallel(r.threads, f.rows, func(i int) {
+	r.rows(f.rows, f.size, func(i int) {
 		row(i, dst[i*f.size:(i+1)*f.size], f.src[i*f.size:(i+1)*f.size])
 	})
+}
+
+// normalizeRows applies row to every row of x, the dimensions from axis on, then multiplies by scale and adds shift, which
+// broadcast; shift may be nil. It goes row by row where both have the shape of a row.
+func (r *run) normalizeRows(x *onnxio.Array, axis int64, scale, shift *onnxio.Array, row func(f *rowFrame, i int, dst, src []float32)) (*onnxio.Array, *rowFrame, error) {
+	f, err := r.openRows(x, axis)
+	if err != nil {
+		return nil, nil, err
+	}
+	fits := func(v *onnxio.Array) bool { return v.F32() != nil && equalShape(v.Shape, f.shape) }
+	if !fits(scale) || shift != nil && !fits(shift) {
+		f.each(r, func(i int, dst, src []float32) { row(f, i, dst, src) })
+		y, err := r.scaleShift(f.out, scale, shift, x.Type)
+		return y, f, err
+	}
+	f.each(r, func(i int, dst, src []float32) {
+		row(f, i, dst, src)
+		kernel.Mul(dst, dst, scale.F32(), 1, 1)
+		if shift != nil {
+			kernel.Add(dst, dst, shift.F32(), 1, 1)
+		}
+	})
+	y, err := r.cast(f.out, x.Type)
+	return y, f, err
 }
 
 // bindLayerNormalization: normalized over the dimensions from axis on, then Scale and B, which broadcast.
@@ -159,20 +168,14 @@ func bindLayerNormalization(b *binding) runFunc {
 	axis, eps := b.int("axis", -1), float64(b.float("epsilon", 1e-5))
 	b.stash()
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
-		f, err := r.openRows(in[0], axis)
-		if err != nil {
-			return nil, err
-		}
-		mean, factor := make([]float32, f.rows), make([]float32, f.rows)
-		f.each(r, func(i int, dst, src []float32) {
-			m, s := normalize(dst, src, eps)
-			mean[i], factor[i] = float32(m), float32(s)
+		y, f, err := r.normalizeRows(in[0], axis, in[1], in[2], func(f *rowFrame, i int, dst, src []float32) {
+			m, s := kernel.Normalize(dst, src, eps)
+			f.mean[i], f.factor[i] = float32(m), float32(s)
 		})
-		y, err := r.scaleShift(f.out, in[1], in[2], in[0].Type)
 		if err != nil {
 			return nil, err
 		}
-		return []*onnxio.Array{y, onnxio.Floats(mean, f.stat...), onnxio.Floats(factor, f.stat...)}, nil
+		return []*onnxio.Array{y, onnxio.Floats(f.mean, f.stat...), onnxio.Floats(f.factor, f.stat...)}, nil
 	}
 }
 
@@ -211,27 +214,14 @@ func bindRMSNormalization(b *binding) runFunc {
 	axis, eps := b.int("axis", -1), float64(b.float("epsilon", 1e-5))
 	b.stash()
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
-		f, err := r.openRows(in[0], axis)
+		y, f, err := r.normalizeRows(in[0], axis, in[1], nil, func(f *rowFrame, i int, dst, src []float32) {
+			f.factor[i] = float32(kernel.RMSNormalize(dst, src, eps))
+		})
 		if err != nil {
 			return nil, err
 		}
-		factor := make([]float32, f.rows)
-		f.each(r, func(i int, dst, src []float32) { factor[i] = float32(rmsNormalize(dst, src, eps)) })
-		y, err := r.scaleShift(f.out, in[1], nil, in[0].Type)
-		return []*onnxio.Array{y, onnxio.Floats(factor, f.stat...)}, err
+		return []*onnxio.Array{y, onnxio.Floats(f.factor, f.stat...)}, nil
 	}
-}
-
-func rmsNormalize(dst, src []float32, eps float64) (factor float64) {
-	var sq float64
-	for _, v := range src {
-		sq += float64(v) * float64(v)
-	}
-	factor = 1 / math.Sqrt(sq/float64(len(src))+eps)
-	for i, v := range src {
-		dst[i] = float32(float64(v) * factor)
-	}
-	return factor
 }
 
 // bindMeanVarianceNormalization: (X - E[X]) / (sqrt(E[X^2] - E[X]^2) + 1e-9) over the given axes. Before version 9 the

@@ -151,23 +151,11 @@ func bindLpPool(b *binding) runFunc {
 // The global pools reduce all spatial dimensions of X [N, C, spatial] to one position.
 
 func bindGlobalAveragePool(*binding) runFunc {
-	return globalPool(func(x []float32) float32 {
-		var sum float64
-		for _, v := range x {
-			sum += float64(v)
-		}
-		return float32(sum / float64(len(x)))
-	})
+	return globalPool(func(x []float32) float32 { return float32(kernel.Total(x) / float64(len(x))) })
 }
 
 func bindGlobalMaxPool(*binding) runFunc {
-	return globalPool(func(x []float32) float32 {
-		best := float32(math.Inf(-1))
-		for _, v := range x {
-			best = max(best, v)
-		}
-		return best
-	})
+	return globalPool(kernel.Largest)
 }
 
 func bindGlobalLpPool(b *binding) runFunc {
@@ -193,9 +181,7 @@ func globalPool(f func(x []float32) float32) runFunc {
 		}
 		size := product(s[2:])
 		return r.pooled(in[0], shape, func(dst, x []float32) {
-			for i := range dst {
-				dst[i] = f(x[i*size : (i+1)*size])
-			}
+			r.rows(len(dst), size, func(i int) { dst[i] = f(x[i*size : (i+1)*size]) })
 		})
 	}
 }

@@ -238,7 +238,7 @@ func bindDynamicQuantizeLinear(*binding) runFunc {
 func bindMatMulInteger(b *binding) runFunc {
 	weights := b.weightsOnce(1, 3, lastDim, false)
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
-		sums, shape, err := r.productOfBytes(in[0], in[2], in[1], weights)
+		sums, shape, err := r.productOfBytes(in[0], in[2], in[1], in[3], weights)
 		if err != nil {
 			return nil, err
 		}
@@ -261,13 +261,46 @@ func bindMatMulInteger(b *binding) runFunc {
 	}
 }
 
-// productOfBytes multiplies x with constant weights [k, n], where there are such; nil sums where not.
-func (r *run) productOfBytes(x, xz, w *onnxio.Array, weights *byteWeights) (sums []int32, shape []int, err error) {
-	if weights == nil || len(x.Shape) < 2 || len(w.Shape) != 2 || x.Shape[len(x.Shape)-1] != w.Shape[0] {
+// productOfBytes multiplies x with w, whose values may be prepared as weights [k, n]; nil sums where kernels on bytes do
+// not take the operands.
+func (r *run) productOfBytes(x, xz, w, wz *onnxio.Array, weights *byteWeights) (sums []int32, shape []int, err error) {
+	if weights != nil && len(x.Shape) >= 2 && len(w.Shape) == 2 && x.Shape[len(x.Shape)-1] == w.Shape[0] {
+		sums, err = r.matmulBytes(x, xz, weights, w.Shape[0], w.Shape[1])
+		return sums, append(append([]int{}, x.Shape[:len(x.Shape)-1]...), w.Shape[1]), err
+	}
+	if !isByte(x) || !isByte(w) || xz != nil && xz.Len() != 1 || wz != nil && (wz.Len() != 1 || wz.Type != w.Type) {
 		return nil, nil, nil
 	}
-	sums, err = r.matmulBytes(x, xz, weights, w.Shape[0], w.Shape[1])
-	return sums, append(append([]int{}, x.Shape[:len(x.Shape)-1]...), w.Shape[1]), err
+	p, err := planProducts(x.Shape, w.Shape)
+	if err != nil || p.m*p.n*p.k == 0 || p.k > maxByteTerms {
+		return nil, nil, err
+	}
+	if sums, err = r.int32s(product(p.shape)); err != nil {
+		return nil, nil, err
+	}
+	var failed error
+	p.each(func(c, a, b int) {
+		prepared, ok := signedWeights(part(w, b*p.k*p.n, p.k*p.n), wz, p.n, false)
+		if !ok || failed != nil {
+			return
+		}
+		one, err := r.matmulBytes(part(x, a*p.m*p.k, p.m*p.k), xz, prepared, p.k, p.n)
+		copy(sums[c*p.m*p.n:], one)
+		failed = err
+	})
+	return sums, p.shape, failed
+}
+
+// part views n elements of an 8-bit array from at on.
+func part(x *onnxio.Array, at, n int) *onnxio.Array {
+	v := &onnxio.Array{Type: x.Type, Shape: []int{n}}
+	switch d := x.Data.(type) {
+	case []uint8:
+		v.Data = d[at : at+n]
+	case []int8:
+		v.Data = d[at : at+n]
+	}
+	return v
 }
 
 // centered returns x minus its zero points as int64: one for all, else one per row (rows) or per column.
@@ -303,8 +336,8 @@ func (r *run) centered(x, zero *onnxio.Array, rows bool) (*onnxio.Array, error) 
 func bindQLinearMatMul(b *binding) runFunc {
 	weights := b.weightsOnce(3, 5, lastDim, false)
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
-		if q, ok := newRequantizer(in[1], in[4], in[6], in[7], 1); ok {
-			sums, shape, err := r.productOfBytes(in[0], in[2], in[3], weights)
+		if q, ok := newRequantizer(in[1], in[4], in[6], in[7], lastOf(in[3])); ok {
+			sums, shape, err := r.productOfBytes(in[0], in[2], in[3], in[5], weights)
 			if err != nil {
 				return nil, err
 			}
@@ -313,7 +346,7 @@ func bindQLinearMatMul(b *binding) runFunc {
 				if err != nil {
 					return nil, err
 				}
-				q.row(byteData(out), sums, 0, 0)
+				q.columns(byteData(out), sums)
 				return []*onnxio.Array{out}, nil
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"bq/internal/kernel"
 	"bq/onnxio"
 )
 
@@ -63,6 +64,64 @@ func (p *reduction) each(f func(i, o int)) {
 			index[d] = 0
 		}
 	}
+}
+
+// blocks describes the reduction of an array [outer, count, inner] along its middle dimension; false where the reduced
+// dimensions are not neighbours.
+func (p *reduction) blocks() (outer, inner int, ok bool) {
+	outer, inner = 1, 1
+	state := 0 // dimensions before, among and after those that are reduced
+	for i, d := range p.in {
+		if d == 1 {
+			continue
+		}
+		switch reduced := p.moves[i] == 0; {
+		case reduced && state == 2:
+			return 0, 0, false
+		case reduced:
+			state = 1
+		case state == 0:
+			outer *= d
+		default:
+			state, inner = 2, inner*d
+		}
+	}
+	return outer, inner, true
+}
+
+// fastReduce is reduce for float32 along neighbouring dimensions, where the operator has loops over rows; nil elsewhere.
+// Sums along the last dimensions are taken in kernel.Total's order, others in the order of the elements; all in float64.
+func (r *run) fastReduce(name string, d []float32, p *reduction) []float64 {
+	outer, inner, ok := p.blocks()
+	if !ok || d == nil || p.count == 0 || p.results == 0 {
+		return nil
+	}
+	row := rowReducers[name]
+	if inner == 1 && row == nil || inner > 1 && name != "ReduceSum" && name != "ReduceMean" {
+		return nil
+	}
+	sums := make([]float64, p.results)
+	if inner == 1 {
+		r.rows(outer, p.count, func(o int) { sums[o] = row(d[o*p.count : (o+1)*p.count]) })
+		return sums
+	}
+	r.rows(outer, p.count*inner, func(o int) {
+		dst := sums[o*inner : (o+1)*inner]
+		for i := range p.count {
+			for j, v := range d[(o*p.count+i)*inner:][:inner] {
+				dst[j] += float64(v)
+			}
+		}
+	})
+	return sums
+}
+
+// rowReducers reduce a row, up to what reducer.finish does.
+var rowReducers = map[string]func(x []float32) float64{
+	"ReduceSum": kernel.Total, "ReduceMean": kernel.Total, "ReduceLogSum": kernel.Total,
+	"ReduceMax":       func(x []float32) float64 { return float64(kernel.Largest(x)) },
+	"ReduceL2":        func(x []float32) float64 { return kernel.Squares(x, 0) },
+	"ReduceSumSquare": func(x []float32) float64 { return kernel.Squares(x, 0) },
 }
 
 // reducer is one of the Reduce operators: elements are mapped, summed in float64, and the sum is finished.
@@ -131,6 +190,10 @@ func (r *run) reduce(name string, x *onnxio.Array, p *reduction) (*onnxio.Array,
 		return nil, err
 	}
 	sums := acc.Data.([]float64)
+	if fast := r.fastReduce(name, x.F32(), p); fast != nil {
+		copy(sums, fast)
+		return r.finish(acc, x, p, red)
+	}
 	for i := range sums {
 		sums[i] = red.start
 	}
@@ -144,7 +207,12 @@ func (r *run) reduce(name string, x *onnxio.Array, p *reduction) (*onnxio.Array,
 	case []float64:
 		p.each(func(i, o int) { sums[o] = red.add(sums[o], d[i]) })
 	}
-	if red.finish != nil {
+	return r.finish(acc, x, p, red)
+}
+
+// finish turns sums into results in the type of x.
+func (r *run) finish(acc, x *onnxio.Array, p *reduction, red reducer) (*onnxio.Array, error) {
+	if sums := acc.Data.([]float64); red.finish != nil {
 		for i, v := range sums {
 			sums[i] = red.finish(v, float64(p.count))
 		}

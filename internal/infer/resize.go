@@ -91,7 +91,8 @@ func (z *resizer) run(r *run, x, roi, scales, sizes *onnxio.Array) (*onnxio.Arra
 	}
 	outside := make([][]bool, len(plans))
 	y := x
-	for a, p := range plans {
+	for a := len(plans) - 1; a >= 0; a-- { // the last first: rows are copied or mixed whole after that
+		p := plans[a]
 		if p == nil || p.in == p.out && p.scale == 1 && z.coords != "tf_crop_and_resize" {
 			continue
 		}
@@ -278,49 +279,6 @@ func (z *resizer) filter(p *axisPlan, x, reach float64, f func(d float64) float6
 		}
 	}
 	return list
-}
-
-// resample computes one dimension of x from the taps of each output position.
-func (r *run) resample(x *onnxio.Array, axis int, taps [][]tap, nearest bool) (*onnxio.Array, error) {
-	shape := append([]int{}, x.Shape...)
-	shape[axis] = len(taps)
-	out, err := r.new(x.Type, shape...)
-	if err != nil {
-		return nil, err
-	}
-	outer, inner, n := product(x.Shape[:axis]), product(x.Shape[axis+1:]), x.Shape[axis]
-	if nearest {
-		for o := range outer {
-			for i, t := range taps {
-				copyRange(out, (o*len(taps)+i)*inner, x, (o*n+t[0].at)*inner, inner)
-			}
-		}
-		return out, nil
-	}
-	switch d := x.Data.(type) {
-	case []float32:
-		mix(out.F32(), d, taps, outer, n, inner)
-	case []float64:
-		mix(out.Data.([]float64), d, taps, outer, n, inner)
-	default:
-		return nil, typeError(x)
-	}
-	return out, nil
-}
-
-func mix[T float](dst, src []T, taps [][]tap, outer, n, inner int) {
-	for o := range outer {
-		for i, list := range taps {
-			row := dst[(o*len(taps)+i)*inner:][:inner]
-			for _, t := range list {
-				from := src[(o*n+t.at)*inner:][:inner]
-				w := T(t.weight)
-				for j, v := range from {
-					row[j] += w * v
-				}
-			}
-		}
-	}
 }
 
 // extrapolate sets the elements whose place lies outside the input to the extrapolation value.

@@ -16,8 +16,11 @@ type recurrent struct {
 	activations [][]func(float64) float64
 	clip        float64 // bound on the inputs of activations, +Inf for none
 	batchFirst  bool
-	coupled     bool // LSTM input_forget: the forget gate is 1 - the input gate
-	linear      bool // GRU linear_before_reset
+	coupled     bool    // LSTM input_forget: the forget gate is 1 - the input gate
+	linear      bool    // GRU linear_before_reset
+	input       *rights // W'
+	state       *rights // R'
+	usual       bool    // the default activations and no clip: the cells of package kernel
 }
 
 func bindRecurrent(b *binding, gates int, defaults ...string) *recurrent {
@@ -34,83 +37,13 @@ func bindRecurrent(b *binding, gates int, defaults ...string) *recurrent {
 		c.clip = float64(b.float("clip", 0))
 	}
 	c.batchFirst = b.int("layout", 0) == 1
+	c.input, c.state = bindRights(b, 1), bindRights(b, 2)
 	c.activations = bindActivations(b, len(c.reverse), defaults)
+	c.usual = !b.has("clip")
+	for i, name := range b.strs("activations") {
+		c.usual = c.usual && name == defaults[i%len(defaults)]
+	}
 	return c
-}
-
-// activationKinds lists the activation functions of recurrent operators: how many of alpha and beta each takes,
-// their defaults, and the function.
-var activationKinds = map[string]struct {
-	params      int
-	alpha, beta float64
-	f           func(v, a, b float64) float64
-}{
-	"Relu":            {0, 0, 0, func(v, _, _ float64) float64 { return max(v, 0) }},
-	"Tanh":            {0, 0, 0, func(v, _, _ float64) float64 { return math.Tanh(v) }},
-	"Sigmoid":         {0, 0, 0, func(v, _, _ float64) float64 { return sigmoid(v) }},
-	"Softsign":        {0, 0, 0, func(v, _, _ float64) float64 { return v / (1 + math.Abs(v)) }},
-	"Softplus":        {0, 0, 0, func(v, _, _ float64) float64 { return softplus(v) }},
-	"Affine":          {2, 1, 0, func(v, a, b float64) float64 { return a*v + b }},
-	"ScaledTanh":      {2, 1, 1, func(v, a, b float64) float64 { return a * math.Tanh(b*v) }},
-	"HardSigmoid":     {2, 0.2, 0.5, hardSigmoid},
-	"LeakyRelu":       {1, 0.01, 0, func(v, a, _ float64) float64 { return max(v, 0) + a*min(v, 0) }},
-	"Elu":             {1, 1, 0, func(v, a, _ float64) float64 { return max(v, 0) + min(0, a*math.Expm1(v)) }},
-	"ThresholdedRelu": {1, 1, 0, thresholdedRelu},
-}
-
-func thresholdedRelu(v, a, _ float64) float64 {
-	if v > a {
-		return v
-	}
-	return 0
-}
-
-// bindActivations reads the activation functions of each direction. activation_alpha and activation_beta are
-// consumed in order by the functions that take them.
-func bindActivations(b *binding, directions int, names []string) [][]func(float64) float64 {
-	each := len(names)
-	given := b.strs("activations")
-	alphas, betas := b.floats("activation_alpha"), b.floats("activation_beta")
-	if given == nil {
-		for range directions {
-			given = append(given, names...)
-		}
-	}
-	if len(given) != each*directions {
-		b.malformed("attribute \"activations\": %d functions, want %d", len(given), each*directions)
-		return nil
-	}
-	list := make([][]func(float64) float64, directions)
-	for i, name := range given {
-		k, ok := activationKinds[name]
-		if !ok {
-			b.refuse("activation %s", onnxio.Quote(name))
-			return nil
-		}
-		alpha, beta := k.alpha, k.beta
-		if k.params >= 1 && len(alphas) > 0 {
-			alpha, alphas = float64(alphas[0]), alphas[1:]
-		}
-		if k.params == 2 && len(betas) > 0 {
-			beta, betas = float64(betas[0]), betas[1:]
-		}
-		f := func(v float64) float64 { return k.f(v, alpha, beta) }
-		if k.params == 0 { // the usual ones, without the detour
-			f = plainActivation(name, f)
-		}
-		list[i/each] = append(list[i/each], f)
-	}
-	return list
-}
-
-func plainActivation(name string, f func(float64) float64) func(float64) float64 {
-	switch name {
-	case "Tanh":
-		return math.Tanh
-	case "Sigmoid":
-		return sigmoid
-	}
-	return f
 }
 
 // sequence is one run of a recurrent operator.
@@ -223,15 +156,15 @@ type row struct {
 func (s *sequence) each(cell func(d int, v row)) {
 	gh := s.gates * s.h
 	gates, rec := make([]float32, s.t*s.n*gh), make([]float32, s.n*gh)
+	w, multiply := s.input.of(s.w, len(s.reverse), gh, s.in), s.recurrence()
 	for d, reverse := range s.reverse {
 		s.addBias(gates, d)
-		w := kernel.RowMajor(s.w[d*gh*s.in:(d+1)*gh*s.in], s.in)
-		kernel.Gemm(gates, gh, s.t*s.n, gh, s.in, kernel.RowMajor(s.x, s.in), w.T(), s.threads)
-		rw := kernel.RowMajor(s.r[d*gh*s.h:(d+1)*gh*s.h], s.h)
+		if s.in > 0 {
+			kernel.ProductPacked(gates, gh, s.t*s.n, kernel.RowMajor(s.x, s.in), w[d], kernel.Epilogue{Add: true}, s.threads)
+		}
 		h := s.hOut[d*s.n*s.h : (d+1)*s.n*s.h]
 		for step := range s.t {
-			clear(rec)
-			kernel.Gemm(rec, gh, s.n, gh, s.h, kernel.RowMajor(h, s.h), rw.T(), s.threads)
+			multiply(d, rec, h)
 			for n, length := range s.lens {
 				if step >= length {
 					continue
@@ -258,12 +191,16 @@ func (s *sequence) addBias(gates []float32, d int) {
 		return
 	}
 	wb, rb := s.b[2*d*gh:][:gh], s.b[(2*d+1)*gh:][:gh]
-	for i := range gates {
-		j := i % gh
-		gates[i] = wb[j]
-		if !(s.linear && j >= 2*s.h) {
-			gates[i] += rb[j]
-		}
+	each := gates[:min(gh, len(gates))]
+	copy(each, wb)
+	if s.linear {
+		rb = rb[:2*s.h]
+	}
+	for j, v := range rb[:min(len(rb), len(each))] {
+		each[j] += v
+	}
+	for i := gh; i < len(gates); i += gh {
+		copy(gates[i:], each)
 	}
 }
 
@@ -324,6 +261,10 @@ func bindLSTM(b *binding) runFunc {
 }
 
 func (s *sequence) lstmCell(d int, v row) {
+	if s.usual && s.p == nil && !s.coupled {
+		kernel.LSTMCell(v.h, v.c, v.gates, v.rec)
+		return
+	}
 	h := s.h
 	f, g, out := s.activations[d][0], s.activations[d][1], s.activations[d][2]
 	var pi, po, pf []float32
@@ -370,7 +311,29 @@ func bindGRU(b *binding) runFunc {
 	}
 }
 
+// gruRow is gruCell with the usual activations.
+func (s *sequence) gruRow(d int, v row) {
+	h := s.h
+	kernel.GRUGates(v.gates, v.rec[:2*h], h)
+	reset, rec := v.gates[h:2*h], v.rec[2*h:]
+	if s.linear {
+		if bias := s.recBias(d); bias != nil {
+			kernel.Add(rec, rec, bias, 1, 1)
+		}
+		kernel.Mul(rec, rec, reset, 1, 1)
+	} else { // the candidate's recurrent part is of r.H
+		kernel.Mul(reset, reset, v.h, 1, 1)
+		rh := kernel.RowMajor(s.r[(d*3+2)*h*h:(d*3+3)*h*h], h)
+		kernel.Product(rec, h, 1, h, h, kernel.RowMajor(reset, h), rh.T(), kernel.Epilogue{}, 1)
+	}
+	kernel.GRUCell(v.h, v.gates, rec)
+}
+
 func (s *sequence) gruCell(d int, v row) {
+	if s.usual {
+		s.gruRow(d, v)
+		return
+	}
 	h := s.h
 	f, g, bias := s.activations[d][0], s.activations[d][1], s.recBias(d)
 	if !s.linear { // the candidate's recurrent part is of r.H
@@ -405,6 +368,10 @@ func bindRNN(b *binding) runFunc {
 			return nil, err
 		}
 		s.each(func(d int, v row) {
+			if s.usual {
+				kernel.RNNCell(v.h, v.gates, v.rec)
+				return
+			}
 			for j := range v.h {
 				v.h[j] = float32(s.act(s.activations[d][0], float64(v.gates[j])+float64(v.rec[j])))
 			}

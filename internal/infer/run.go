@@ -3,6 +3,7 @@ package infer
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"bq/onnxio"
 )
@@ -36,7 +37,8 @@ func checkSpread(shape []int) error {
 }
 
 // runFunc computes the outputs of a node from its inputs; in has nil where an input is not given. It must not
-// write to its inputs; an output may share memory with an input. Outputs that it leaves nil are not given.
+// write to its inputs; an output may share memory with an input. Outputs that it leaves nil are not given. Neither inputs
+// nor what r.new gave it may be kept after it returns, but in its outputs.
 type runFunc func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error)
 
 // run is the state of one Run.
@@ -46,15 +48,26 @@ type run struct {
 	steps   int64 // nodes and subgraphs so far
 	live    int64 // bytes of the values held in frames, inputs included; a value that shares memory counts again
 	visit   Visitor
+	plain   bool   // run the graphs as they stand in the file, without fused nodes
 	frame   *frame // of the graph that is being run
+
+	arena *arena // nil for values that are allocated one by one
+	fresh []handle
+	args  []*onnxio.Array // inputs of the nodes that are being run, one node's behind those of the node around it
+	lends lending
 
 	generators map[*node]*generator // of the nodes that draw random numbers
 }
 
-// frame holds the values of one run of one graph, by slot.
-type frame struct{ values []*onnxio.Array }
+// frame holds the values of one run of one graph, by slot, and the blocks of the arena in which they lie. A value of the
+// enclosing graph has no block here: it lives as long as that graph says.
+type frame struct {
+	values []*onnxio.Array
+	blocks []handle
+}
 
-// graph runs g with args for its inputs. outer is the frame of the enclosing graph.
+// graph runs g with args for its inputs. outer is the frame of the enclosing graph. Results do not lie in memory that a
+// later node may be given.
 func (r *run) graph(g *graph, outer *frame, args []*onnxio.Array) ([]*onnxio.Array, error) {
 	if len(args) != len(g.inputs) {
 		return nil, fmt.Errorf("%d inputs given to a graph of %d", len(args), len(g.inputs))
@@ -62,49 +75,128 @@ func (r *run) graph(g *graph, outer *frame, args []*onnxio.Array) ([]*onnxio.Arr
 	if err := r.count(); err != nil {
 		return nil, err
 	}
-	f := &frame{values: append([]*onnxio.Array{}, g.consts...)}
+	if !r.plain {
+		g = g.fused()
+	}
+	f := &frame{values: slices.Clone(g.consts), blocks: make([]handle, len(g.consts))}
 	for _, c := range g.captures {
 		f.values[c.inner] = outer.values[c.outer]
 	}
-	caller, held := r.frame, r.live
+	caller, held, lends := r.frame, r.live, r.lends
 	r.frame = f
-	defer func() { r.frame, r.live = caller, held }()
+	defer func() { r.frame, r.live, r.lends = caller, held, lends }()
 	for i, slot := range g.inputs {
 		f.values[slot] = args[i]
 		r.live += arrayBytes(args[i])
 	}
 	for _, nd := range g.nodes {
 		if err := r.step(nd, f); err != nil {
-			return nil, fmt.Errorf("running %s: %w", nd.where, err)
+			return nil, err
 		}
 	}
+	return r.results(g, f)
+}
+
+// results returns the outputs of g, copied where they lie in blocks of its frame, and gives those back.
+func (r *run) results(g *graph, f *frame) ([]*onnxio.Array, error) {
 	outs := make([]*onnxio.Array, len(g.outputs))
 	for i, slot := range g.outputs {
-		if outs[i] = f.values[slot]; outs[i] == nil {
+		v := f.values[slot]
+		if v == nil {
 			return nil, fmt.Errorf("graph output %s was not computed", onnxio.Quote(g.names[slot]))
 		}
+		if f.blocks[slot] != 0 {
+			v = copyOf(v)
+			f.values[slot] = v
+			r.arena.drop(f.blocks[slot])
+			f.blocks[slot] = 0
+		}
+		outs[i] = v
 	}
 	return outs, nil
 }
 
-// step runs one node, stores its outputs and drops what nobody needs any more.
+// step runs one node, or the nodes of a group.
 func (r *run) step(nd *node, f *frame) error {
+	if nd.parts == nil {
+		return nd.named(r.stepPlain(nd, f))
+	}
+	if done, err := r.stepFused(nd, f); done || err != nil {
+		return nd.named(err)
+	}
+	for _, part := range nd.parts {
+		if err := r.step(part, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// named says in which node an error happened.
+func (nd *node) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("running %s: %w", nd.where, err)
+}
+
+// stepPlain runs one node, stores its outputs and drops what nobody needs any more.
+func (r *run) stepPlain(nd *node, f *frame) error {
 	if err := r.count(); err != nil {
 		return err
 	}
-	in := make([]*onnxio.Array, len(nd.in))
-	for i, slot := range nd.in {
-		if slot < 0 {
-			continue
-		}
-		if in[i] = f.values[slot]; in[i] == nil {
-			return fmt.Errorf("input %s was not computed", onnxio.Quote(nd.Inputs[i]))
-		}
-	}
-	outs, err := r.call(nd, in)
+	base, mark := len(r.args), len(r.fresh)
+	in, err := r.inputs(nd, f)
 	if err != nil {
 		return err
 	}
+	outs, err := r.compute(nd, f, in)
+	if err != nil {
+		return err
+	}
+	if err := r.store(nd, f, outs, mark); err != nil {
+		return err
+	}
+	r.args = r.args[:base]
+	r.release(nd, f)
+	return nil
+}
+
+// compute returns the outputs of a node, remembered ones where it has them.
+func (r *run) compute(nd *node, f *frame, in []*onnxio.Array) ([]*onnxio.Array, error) {
+	if nd.memo == nil {
+		r.lends = lending{heap: nd.ends, fills: nd.fills, offer: r.offered(nd, f)}
+		return r.call(nd, in)
+	}
+	if outs := nd.memo.recall(nd, in); outs != nil {
+		return outs, nil
+	}
+	r.lends = lending{keep: true}
+	outs, err := r.call(nd, in)
+	if err == nil {
+		nd.memo.remember(nd, in, outs)
+	}
+	return outs, err
+}
+
+// inputs gathers the inputs of a node; the slice lasts until the node is done.
+func (r *run) inputs(nd *node, f *frame) ([]*onnxio.Array, error) {
+	base := len(r.args)
+	for i, slot := range nd.in {
+		var v *onnxio.Array
+		if slot >= 0 {
+			if v = f.values[slot]; v == nil {
+				return nil, fmt.Errorf("input %s was not computed", onnxio.Quote(nd.Inputs[i]))
+			}
+		}
+		r.args = append(r.args, v)
+	}
+	return r.args[base:len(r.args):len(r.args)], nil
+}
+
+// store puts the outputs of a node into its slots. Blocks that were lent to the node and hold no output are given back.
+func (r *run) store(nd *node, f *frame, outs []*onnxio.Array, mark int) error {
+	var err error
 	for i, slot := range nd.out {
 		if slot < 0 {
 			continue
@@ -116,15 +208,32 @@ func (r *run) step(nd *node, f *frame) error {
 			}
 		}
 		f.values[slot] = v
+		f.blocks[slot] = r.blockOf(nd, f, v, mark)
 		r.live += arrayBytes(v)
 	}
-	for _, slot := range nd.free {
-		if v := f.values[slot]; v != nil {
-			r.live -= arrayBytes(v)
-			f.values[slot] = nil
+	for _, h := range r.fresh[mark:] {
+		if r.arena.blocks[h].refs == 0 {
+			r.arena.giveBack(h)
 		}
 	}
+	r.fresh = r.fresh[:mark]
 	return nil
+}
+
+// release empties the slots that no node after nd uses.
+func (r *run) release(nd *node, f *frame) {
+	for _, slot := range nd.free {
+		v := f.values[slot]
+		if v == nil {
+			continue
+		}
+		r.live -= arrayBytes(v)
+		f.values[slot] = nil
+		if h := f.blocks[slot]; h != 0 {
+			r.arena.drop(h)
+			f.blocks[slot] = 0
+		}
+	}
 }
 
 // count notes one step more.
@@ -194,22 +303,4 @@ func (r *run) show(nd *node, output string, v *onnxio.Array) (*onnxio.Array, err
 		return nil, fmt.Errorf("replacing %s: %v %v, want %v %v", onnxio.Quote(output), w.Type, w.Shape, v.Type, v.Shape)
 	}
 	return w, nil
-}
-
-// new allocates a zero value, within the limits on elements and bytes.
-func (r *run) new(t onnxio.DataType, shape ...int) (*onnxio.Array, error) {
-	if !t.HasArray() {
-		return nil, &onnxio.UnsupportedError{Text: "element type " + t.String()}
-	}
-	n, ok := onnxio.CheckedLen(shape)
-	if !ok || n > maxValueElements {
-		return nil, fmt.Errorf("a value of shape %v has too many elements", shape)
-	}
-	if err := checkSpread(shape); err != nil {
-		return nil, err
-	}
-	if b := int64(n) * elementBytes(t); b > r.limit-r.live {
-		return nil, fmt.Errorf("a value of shape %v needs %d bytes beside %d in use, limit %d", shape, b, r.live, r.limit)
-	}
-	return onnxio.NewArray(t, shape...), nil
 }

@@ -189,23 +189,18 @@ func padRows(out, x *onnxio.Array, source [][]int) {
 		return
 	}
 	strides := rowStrides(x.Shape)
-	last := source[rank-1]
+	size, runs := len(source[rank-1]), padRuns(source[rank-1])
 	index := make([]int, rank-1)
-	for o := 0; o < out.Len(); o += len(last) {
+	for o := 0; o < out.Len(); o += size {
 		base, inside := 0, true
 		for d, i := range index {
 			base += source[d][i] * strides[d]
 			inside = inside && source[d][i] >= 0
 		}
-		for j := 0; inside && j < len(last); {
-			n := 1
-			for j+n < len(last) && last[j] >= 0 && last[j+n] == last[j]+n {
-				n++
+		if inside {
+			for _, p := range runs {
+				copyRange(out, o+p.to, x, base+p.from, p.n)
 			}
-			if last[j] >= 0 {
-				copyRange(out, o+j, x, base+last[j], n)
-			}
-			j += n
 		}
 		for d := rank - 2; d >= 0; d-- {
 			if index[d]++; index[d] < len(source[d]) {
@@ -214,4 +209,23 @@ func padRows(out, x *onnxio.Array, source [][]int) {
 			index[d] = 0
 		}
 	}
+}
+
+// padRun is n consecutive positions of a row that come from consecutive positions.
+type padRun struct{ to, from, n int }
+
+// padRuns cuts a row into runs; what is the constant belongs to none.
+func padRuns(source []int) []padRun {
+	var runs []padRun
+	for i := 0; i < len(source); {
+		n := 1
+		for i+n < len(source) && source[i] >= 0 && source[i+n] == source[i]+n {
+			n++
+		}
+		if source[i] >= 0 {
+			runs = append(runs, padRun{i, source[i], n})
+		}
+		i += n
+	}
+	return runs
 }

@@ -1,6 +1,10 @@
 package infer
 
-import "math"
+import (
+	"math"
+
+	"bq/internal/kernel"
+)
 
 const (
 	variadic        = -1      // any number of inputs
@@ -43,7 +47,7 @@ func operatorTable() []operator {
 		{name: "Cast", since: []int64{6, 9, 13, 19, 21, 23, 24, 25, 28}, in: [2]int{1, 1}, out: 1, bind: bindCast},
 		{name: "CastLike", since: []int64{15, 19, 21, 23, 24, 25}, in: [2]int{2, 2}, out: 1, bind: bindCastLike},
 		{name: "CausalConvWithState", since: []int64{27}, in: [2]int{2, 4}, out: 2, bind: bindCausalConvWithState},
-		{name: "Ceil", since: []int64{6, 13}, in: [2]int{1, 1}, out: 1, bind: pointwise(math.Ceil)},
+		{name: "Ceil", since: []int64{6, 13}, in: [2]int{1, 1}, out: 1, bind: fastPointwise(math.Ceil, kernel.Ceil)},
 		{name: "Celu", since: []int64{12, 28}, in: [2]int{1, 1}, out: 1, bind: bindCelu},
 		{name: "CenterCropPad", since: []int64{18}, in: [2]int{2, 2}, out: 1, bind: bindCenterCropPad, ints: []int{1}},
 		{name: "Clip", since: []int64{6, 11, 12, 13}, in: [2]int{1, 3}, out: 1, bind: bindClip},
@@ -73,12 +77,12 @@ func operatorTable() []operator {
 		{name: "Einsum", since: []int64{12, 28}, in: [2]int{1, variadic}, out: 1, bind: bindEinsum},
 		{name: "Elu", since: []int64{6, 22}, in: [2]int{1, 1}, out: 1, bind: bindElu},
 		{name: "Equal", since: []int64{7, 11, 13, 19}, in: [2]int{2, 2}, out: 1, bind: bindEqual},
-		{name: "Erf", since: []int64{9, 13}, in: [2]int{1, 1}, out: 1, bind: pointwise(math.Erf)},
+		{name: "Erf", since: []int64{9, 13}, in: [2]int{1, 1}, out: 1, bind: fastPointwise(math.Erf, kernel.Erf)},
 		{name: "Exp", since: []int64{6, 13}, in: [2]int{1, 1}, out: 1, bind: bindExp},
 		{name: "Expand", since: []int64{8, 13}, in: [2]int{2, 2}, out: 1, bind: bindExpand},
 		{name: "EyeLike", since: []int64{9, 22}, in: [2]int{1, 1}, out: 1, bind: bindEyeLike},
 		{name: "Flatten", since: []int64{1, 9, 11, 13, 21, 23, 24, 25}, in: [2]int{1, 1}, out: 1, bind: bindFlatten},
-		{name: "Floor", since: []int64{6, 13}, in: [2]int{1, 1}, out: 1, bind: pointwise(math.Floor)},
+		{name: "Floor", since: []int64{6, 13}, in: [2]int{1, 1}, out: 1, bind: fastPointwise(math.Floor, kernel.Floor)},
 		{name: "GRU", since: []int64{7, 14, 22}, in: [2]int{3, 6}, out: 2, bind: bindGRU, ints: []int{4}},
 		{name: "Gather", since: []int64{1, 11, 13}, in: [2]int{2, 2}, out: 1, bind: bindGather},
 		{name: "GatherElements", since: []int64{11, 13}, in: [2]int{2, 2}, out: 1, bind: bindGatherElements},
@@ -152,7 +156,7 @@ func operatorTable() []operator {
 		{name: "RandomUniform", since: []int64{1, 22}, in: [2]int{0, 0}, out: 1, bind: bindRandomUniform, impure: true},
 		{name: "RandomUniformLike", since: []int64{1, 22}, in: [2]int{1, 1}, out: 1, bind: bindRandomUniformLike, impure: true},
 		{name: "Range", since: []int64{11, 27}, in: [2]int{3, 3}, out: 1, bind: bindRange},
-		{name: "Reciprocal", since: []int64{6, 13}, in: [2]int{1, 1}, out: 1, bind: pointwise(reciprocal)},
+		{name: "Reciprocal", since: []int64{6, 13}, in: [2]int{1, 1}, out: 1, bind: fastPointwise(reciprocal, kernel.Reciprocal)},
 		{name: "ReduceL1", since: []int64{1, 11, 13, 18}, in: [2]int{1, 2}, out: 1, bind: bindReduce, ints: []int{1}},
 		{name: "ReduceL2", since: []int64{1, 11, 13, 18}, in: [2]int{1, 2}, out: 1, bind: bindReduce, ints: []int{1}},
 		{name: "ReduceLogSum", since: []int64{1, 11, 13, 18, 28}, in: [2]int{1, 2}, out: 1, bind: bindReduce, ints: []int{1}},
@@ -170,7 +174,7 @@ func operatorTable() []operator {
 		{name: "ReverseSequence", since: []int64{10, 28}, in: [2]int{2, 2}, out: 1, bind: bindReverseSequence, ints: []int{1}},
 		{name: "RoiAlign", since: []int64{10, 16, 22}, in: [2]int{3, 3}, out: 1, bind: bindRoiAlign},
 		{name: "RotaryEmbedding", since: []int64{23}, in: [2]int{3, 4}, out: 1, bind: bindRotaryEmbedding},
-		{name: "Round", since: []int64{11, 22}, in: [2]int{1, 1}, out: 1, bind: pointwise(roundEven)},
+		{name: "Round", since: []int64{11, 22}, in: [2]int{1, 1}, out: 1, bind: fastPointwise(roundEven, kernel.Round)},
 		{name: "STFT", since: []int64{17}, in: [2]int{2, 4}, out: 1, bind: bindSTFT},
 		{name: "Scale", since: []int64{1}, in: [2]int{1, 1}, out: 1, bind: bindScale},
 		{name: "ScaledTanh", since: []int64{1}, in: [2]int{1, 1}, out: 1, bind: bindScaledTanh},
@@ -202,7 +206,7 @@ func operatorTable() []operator {
 		{name: "SpaceToDepth", since: []int64{1, 13, 28}, in: [2]int{1, 1}, out: 1, bind: bindSpaceToDepth},
 		{name: "Split", since: []int64{2, 11, 13, 18}, in: [2]int{1, 2}, out: variadicOutputs, bind: bindSplit, ints: []int{1}},
 		{name: "SplitToSequence", since: []int64{11, 24}, in: [2]int{1, 2}, out: 1, bind: bindSplitToSequence, ints: []int{1}},
-		{name: "Sqrt", since: []int64{6, 13}, in: [2]int{1, 1}, out: 1, bind: pointwise(math.Sqrt)},
+		{name: "Sqrt", since: []int64{6, 13}, in: [2]int{1, 1}, out: 1, bind: fastPointwise(math.Sqrt, kernel.Sqrt)},
 		{name: "Squeeze", since: []int64{1, 11, 13, 21, 23, 24, 25}, in: [2]int{1, 2}, out: 1, bind: bindSqueeze, ints: []int{1}},
 		{name: "StringConcat", since: []int64{20}, in: [2]int{2, 2}, out: 1, bind: bindStringConcat},
 		{name: "StringNormalizer", since: []int64{10}, in: [2]int{1, 1}, out: 1, bind: bindStringNormalizer},
@@ -249,7 +253,7 @@ func operatorTable() []operator {
 		{domain: "com.microsoft", name: "FusedGemm", since: []int64{1}, in: [2]int{2, 3}, out: 1, bind: bindFusedGemm},
 		{domain: "com.microsoft", name: "FusedMatMul", since: []int64{1}, in: [2]int{2, 2}, out: 1, bind: bindFusedMatMul},
 		{domain: "com.microsoft", name: "GatherBlockQuantized", since: []int64{1}, in: [2]int{3, 4}, out: 1, bind: bindGatherBlockQuantized},
-		{domain: "com.microsoft", name: "Gelu", since: []int64{1}, in: [2]int{1, 1}, out: 1, bind: pointwise(gelu)},
+		{domain: "com.microsoft", name: "Gelu", since: []int64{1}, in: [2]int{1, 1}, out: 1, bind: fastPointwise(gelu, kernel.Gelu)},
 		{domain: "com.microsoft", name: "GroupQueryAttention", since: []int64{1}, in: [2]int{7, 17}, skip: []int{1, 2, 3, 4}, out: 4, bind: bindGroupQueryAttention, ints: []int{5, 6, 9}},
 		{domain: "com.microsoft", name: "MatMulIntegerToFloat", since: []int64{1}, in: [2]int{4, 7}, out: 1, bind: bindMatMulIntegerToFloat},
 		{domain: "com.microsoft", name: "MatMulNBits", since: []int64{1}, in: [2]int{3, 6}, out: 1, bind: bindMatMulNBits, ints: []int{4}},

@@ -45,17 +45,22 @@ func pointwise(f func(float64) float64) func(*binding) runFunc {
 	}
 }
 
+// fastPointwise is pointwise with a form for float32 that works on many elements at a time.
+func fastPointwise(f func(float64) float64, g func(dst, x []float32)) func(*binding) runFunc {
+	return func(*binding) runFunc { return vectored(f, g) }
+}
+
 // roundEven is Round: halves go to the even neighbour.
 func roundEven(v float64) float64 { return math.RoundToEven(v) }
 
 // bindAbs: |X|; the smallest integer stays as it is.
 func bindAbs(b *binding) runFunc {
-	return signedOp(math.Abs, func(v int64) int64 { return max(v, -v) }, func(v uint64) uint64 { return v })
+	return signedOp(vectored(math.Abs, kernel.Abs), func(v int64) int64 { return max(v, -v) }, func(v uint64) uint64 { return v })
 }
 
 // bindNeg: -X of signed numbers; the smallest integer stays as it is.
 func bindNeg(b *binding) runFunc {
-	return signedOp(func(v float64) float64 { return -v }, func(v int64) int64 { return -v }, nil)
+	return signedOp(vectored(func(v float64) float64 { return -v }, kernel.Neg), func(v int64) int64 { return -v }, nil)
 }
 
 // bindSign: -1, 0 or 1; NaN stays NaN.
@@ -69,16 +74,16 @@ func bindSign(b *binding) runFunc {
 		}
 		return v
 	}
-	return signedOp(sign, func(v int64) int64 { return min(max(v, -1), 1) }, func(v uint64) uint64 { return min(v, 1) })
+	return signedOp(activation(sign), func(v int64) int64 { return min(max(v, -1), 1) }, func(v uint64) uint64 { return min(v, 1) })
 }
 
 // signedOp makes an operator of its forms for floats, signed and unsigned integers; a nil form is refused.
-func signedOp(f func(float64) float64, g func(int64) int64, u func(uint64) uint64) runFunc {
+func signedOp(f runFunc, g func(int64) int64, u func(uint64) uint64) runFunc {
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
 		x := in[0]
 		switch {
 		case x.Type.IsFloat():
-			return unary(r, x, f)
+			return f(r, in)
 		case !isInteger(x.Type) || isUnsigned(x.Type) && u == nil:
 			return nil, typeError(x)
 		}
@@ -124,3 +129,14 @@ func bindBitwiseNot(b *binding) runFunc {
 func reciprocal(v float64) float64 { return 1 / v }
 
 func softsign(v float64) float64 { return v / (1 + math.Abs(v)) }
+
+// rows spreads f over n rows of size elements, in units of enough work.
+func (r *run) rows(n, size int, f func(i int)) {
+	const unit = 1 << 13
+	units := min(n, n*size/unit+1)
+	kernel.Parallel(r.threads, units, func(u int) {
+		for i := n * u / units; i < n*(u+1)/units; i++ {
+			f(i)
+		}
+	})
+}

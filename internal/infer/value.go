@@ -5,8 +5,7 @@ import (
 	"slices"
 	"unsafe"
 
-	"github.com/x448/float16"
-
+	"bq/internal/kernel"
 	"bq/onnxio"
 )
 
@@ -127,7 +126,8 @@ func roundHalf(a *onnxio.Array) {
 	var round func(v float32) float32
 	switch a.Type {
 	case onnxio.Float16:
-		round = func(v float32) float32 { return float16.Fromfloat32(v).Float32() }
+		kernel.RoundHalf(a.F32())
+		return
 	case onnxio.BFloat16:
 		round = roundBFloat16
 	default:

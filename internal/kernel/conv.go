@@ -28,6 +28,23 @@ func (w *Window) span(d, k int) (lo, hi int) {
 	return min(lo, hi), hi
 }
 
+// packed returns the window with dimensions of one position, one tap and no padding moved to the front: the planes lie
+// in memory in the same way, in longer rows.
+func (w *Window) packed() *Window {
+	v := *w
+	for range 2 {
+		if v.In[2] != 1 || v.Kernel[2] != 1 || v.Out[2] != 1 || v.Pad[2] != 0 {
+			break
+		}
+		for _, d := range []*[3]int{&v.In, &v.Kernel, &v.Out, &v.Stride, &v.Dilation, &v.Pad} {
+			last := d[2]
+			d[2], d[1], d[0] = d[1], d[0], last
+		}
+		v.Stride[0], v.Dilation[0] = 1, 1
+	}
+	return &v
+}
+
 // pointwise reports whether the window reads each position of the input once, in order.
 func (w *Window) pointwise() bool {
 	return w.KernelSize() == 1 && w.In == w.Out && w.Stride == [3]int{1, 1, 1} && w.Pad == [3]int{}
@@ -38,8 +55,9 @@ func (w *Window) pointwise() bool {
 // sum over input channel, then kernel position in row-major order, blocked as in Product; padding counts as zero. Of e
 // only the bounds count.
 func Conv(dst, x, weights, bias []float32, batch, inC, outC, group int, w *Window, e Epilogue, threads int) {
+	w = w.packed()
 	in, out := w.InSize(), w.OutSize()
-	if inC == group {
+	if inC == group && outC/group <= depthwiseOutputs {
 		depthwise(dst, x, weights, bias, batch, inC, outC, w, e, threads)
 		return
 	}
@@ -64,6 +82,10 @@ func Conv(dst, x, weights, bias []float32, batch, inC, outC, group int, w *Windo
 		}
 	}
 }
+
+// depthwiseOutputs is how many outputs an input channel of its own may have to be convolved plane by plane: more make a
+// matrix product worth its while.
+const depthwiseOutputs = 4
 
 // planes lays out the right operand of a convolution over one or two dimensions.
 type planes struct {
@@ -214,6 +236,7 @@ func axpyStrided[T float32 | int64](dst []T, v T, src []T, stride int) {
 // x [batch, inC, Out] with weights [inC, outC/group, kernel] into dst [batch, outC, In], plus bias [outC] where it
 // is not nil. w is the window of the convolution that is transposed: its Out is this operator's input.
 func ConvTranspose(dst, x, weights, bias []float32, batch, inC, outC, group int, w *Window, threads int) {
+	w = w.packed()
 	in, out, size := w.InSize(), w.OutSize(), w.KernelSize()
 	cg, og := inC/group, outC/group
 	for i := range batch * group {

@@ -51,10 +51,9 @@ type padded struct {
 	lines, columns int   // of the output
 }
 
-// newPadded lays out the padded planes of a window over one or two dimensions; false for others, and for strides that
-// strips do not know.
+// newPadded lays out the padded planes of a window over one or two dimensions; false for others.
 func newPadded(w *Window) (*padded, bool) {
-	if w.Kernel[0] != 1 || w.In[0] != 1 || w.Out[0] != 1 || w.Pad[0] != 0 || w.Stride[2] > 2 {
+	if w.Kernel[0] != 1 || w.In[0] != 1 || w.Out[0] != 1 || w.Pad[0] != 0 {
 		return nil, false
 	}
 	p := &padded{w: w, lines: w.Out[1], columns: w.Out[2]}
@@ -100,7 +99,7 @@ func depthwise(dst, x, weights, bias []float32, batch, inC, outC int, w *Window,
 	in, out, size := w.InSize(), w.OutSize(), w.KernelSize()
 	threads = threadsFor(threads, batch*outC*out*size)
 	p, ok := newPadded(w)
-	if !ok || out == 0 {
+	if !ok || out == 0 || w.Stride[2] > 2 { // strips know no other steps
 		Parallel(threads, batch*outC, func(i int) {
 			n, c := i/outC, i%outC
 			ch := n*inC + c/(outC/inC)

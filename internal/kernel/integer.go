@@ -14,6 +14,7 @@ const MaxIntegerTerms = 1<<31/(255*128) - 1
 // ConvBytes computes the cross-correlation of unsigned x [batch, inC, in] with signed weights [outC, inC/group, kernel]
 // into dst [batch, outC, out]. Padding counts as pad.
 func ConvBytes(dst []int32, x []uint8, pad uint8, weights []int8, batch, inC, outC, group int, w *Window, threads int) {
+	w = w.packed()
 	in, out := w.InSize(), w.OutSize()
 	cg, og := inC/group, outC/group
 	k := cg * w.KernelSize()
@@ -24,7 +25,7 @@ func ConvBytes(dst []int32, x []uint8, pad uint8, weights []int8, batch, inC, ou
 	for i := range batch * group {
 		g := i % group
 		p := &integerProduct{dst: dst[i*og*out : (i+1)*og*out], ldc: out, m: og, n: out, k: k, left: signedBytes(weights[g*og*k : (g+1)*og*k]), signedLeft: true}
-		if c == nil {
+		if c == nil || w.Stride[2] > 2 { // packing knows no other steps
 			p.im2col(w, x[i*cg*in:(i+1)*cg*in], pad, threads)
 			continue
 		}
@@ -177,6 +178,22 @@ func Requantize(dst []uint8, sums []int32, bias int32, first, second, out float3
 	for i := n; i < len(sums); i++ {
 		y := float32(float32(float32(sums[i]+bias)*first) * second)
 		if y /= out; y != y {
+			y = 0
+		}
+		y = min(max(y, -1<<24), 1<<24)
+		dst[i] = uint8(clampInt(int64(math.RoundToEven(float64(y)))+int64(zero), low))
+	}
+}
+
+// RequantizeColumns is Requantize without bias and with a factor second for each sum.
+func RequantizeColumns(dst []uint8, sums []int32, first float32, second []float32, out float32, zero int32, signed bool) {
+	low := int32(0)
+	if signed {
+		low = -128
+	}
+	for i := requantizeColumns(dst, sums, first, second, out, zero, low); i < len(sums); i++ {
+		y := float32(float32(float32(sums[i])*first)*second[i]) / out
+		if y != y {
 			y = 0
 		}
 		y = min(max(y, -1<<24), 1<<24)

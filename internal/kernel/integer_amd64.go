@@ -89,6 +89,11 @@ func packQuads2AVX512(dst *byte, src *byte, offsets *int, quads int, mask uint64
 //go:noescape
 func requantizeAVX512(dst *byte, sums *int32, n int, bias int32, first float32, second float32, out float32, zero int32, low int32)
 
+// requantizeColumnsAVX512 turns sums into bytes: see _generate/integer.go.
+//
+//go:noescape
+func requantizeColumnsAVX512(dst *byte, sums *int32, n int, bias int32, second *float32, first float32, out float32, zero int32, low int32)
+
 // quantizeAVX512 turns floats into bytes: see _generate/integer.go.
 //
 //go:noescape

@@ -2650,36 +2650,83 @@ TEXT ·requantizeAVX512(SB), NOSPLIT, $0-48
 	VPBROADCASTD BX, Z0
 	MOVSS        first+28(FP), X1
 	VBROADCASTSS X1, Z1
-	MOVSS        second+32(FP), X2
+	MOVSS        out+36(FP), X2
 	VBROADCASTSS X2, Z2
-	MOVSS        out+36(FP), X3
-	VBROADCASTSS X3, Z3
 	MOVL         zero+40(FP), BX
-	VPBROADCASTD BX, Z6
-	MOVL         low+44(FP), BX
-	VPBROADCASTD BX, Z7
-	MOVL         $0x000000ff, BX
-	VPBROADCASTD BX, Z8
-	VPADDD       Z7, Z8, Z8
-	MOVL         $0x4b800000, BX
-	VPBROADCASTD BX, Z4
-	MOVL         $0xcb800000, BX
 	VPBROADCASTD BX, Z5
+	MOVL         low+44(FP), BX
+	VPBROADCASTD BX, Z6
+	MOVL         $0x000000ff, BX
+	VPBROADCASTD BX, Z7
+	VPADDD       Z6, Z7, Z7
+	MOVL         $0x4b800000, BX
+	VPBROADCASTD BX, Z3
+	MOVL         $0xcb800000, BX
+	VPBROADCASTD BX, Z4
+	MOVSS        second+32(FP), X8
+	VBROADCASTSS X8, Z8
 
 loop:
 	VMOVDQU32 (CX), Z9
 	VPADDD    Z0, Z9, Z9
 	VCVTDQ2PS Z9, Z9
 	VMULPS    Z1, Z9, Z9
-	VMULPS    Z2, Z9, Z9
-	VDIVPS    Z3, Z9, Z9
-	VMINPS    Z4, Z9, Z9
-	VMAXPS    Z5, Z9, Z9
+	VMULPS    Z8, Z9, Z9
+	VDIVPS    Z2, Z9, Z9
+	VMINPS    Z3, Z9, Z9
+	VMAXPS    Z4, Z9, Z9
 	VCVTPS2DQ Z9, Z9
-	VPADDD    Z6, Z9, Z9
-	VPMAXSD   Z7, Z9, Z9
-	VPMINSD   Z8, Z9, Z9
+	VPADDD    Z5, Z9, Z9
+	VPMAXSD   Z6, Z9, Z9
+	VPMINSD   Z7, Z9, Z9
 	VPMOVDB   Z9, (AX)
+	ADDQ      $0x40, CX
+	ADDQ      $0x10, AX
+	SUBQ      $0x10, DX
+	JNE       loop
+	VZEROUPPER
+	RET
+
+// func requantizeColumnsAVX512(dst *byte, sums *int32, n int, bias int32, second *float32, first float32, out float32, zero int32, low int32)
+// Requires: AVX, AVX512F, SSE
+TEXT ·requantizeColumnsAVX512(SB), NOSPLIT, $0-56
+	MOVQ         dst+0(FP), AX
+	MOVQ         sums+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVL         bias+24(FP), BX
+	VPBROADCASTD BX, Z0
+	MOVSS        first+40(FP), X1
+	VBROADCASTSS X1, Z1
+	MOVSS        out+44(FP), X2
+	VBROADCASTSS X2, Z2
+	MOVL         zero+48(FP), BX
+	VPBROADCASTD BX, Z5
+	MOVL         low+52(FP), BX
+	VPBROADCASTD BX, Z6
+	MOVL         $0x000000ff, BX
+	VPBROADCASTD BX, Z7
+	VPADDD       Z6, Z7, Z7
+	MOVL         $0x4b800000, BX
+	VPBROADCASTD BX, Z3
+	MOVL         $0xcb800000, BX
+	VPBROADCASTD BX, Z4
+	MOVQ         second+32(FP), BX
+
+loop:
+	VMOVDQU32 (CX), Z8
+	VPADDD    Z0, Z8, Z8
+	VCVTDQ2PS Z8, Z8
+	VMULPS    Z1, Z8, Z8
+	VMULPS    (BX), Z8, Z8
+	ADDQ      $0x40, BX
+	VDIVPS    Z2, Z8, Z8
+	VMINPS    Z3, Z8, Z8
+	VMAXPS    Z4, Z8, Z8
+	VCVTPS2DQ Z8, Z8
+	VPADDD    Z5, Z8, Z8
+	VPMAXSD   Z6, Z8, Z8
+	VPMINSD   Z7, Z8, Z8
+	VPMOVDB   Z8, (AX)
 	ADDQ      $0x40, CX
 	ADDQ      $0x10, AX
 	SUBQ      $0x10, DX

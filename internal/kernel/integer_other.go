@@ -10,6 +10,8 @@ func (p *integerProduct) block(b *byteColumns, i0, i1, j0, j1 int) { p.blockPlai
 
 func requantize([]uint8, []int32, int32, float32, float32, float32, int32, int32) int { return 0 }
 
+func requantizeColumns([]uint8, []int32, float32, []float32, float32, int32, int32) int { return 0 }
+
 func quantize([]uint8, []float32, float32, int32, int32) int { return 0 }
 
 func dequantize([]float32, []uint8, float32, int32, bool) int { return 0 }

@@ -105,6 +105,25 @@ func TestRequantize(t *testing.T) {
 	})
 }
 
+func TestRequantizeColumns(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(5, 5))
+		sums, second := make([]int32, 37), randomFloats(37, 3)
+		for i := range sums {
+			sums[i] = int32(rng.IntN(2000) - 1000)
+		}
+		got := make([]uint8, len(sums))
+		RequantizeColumns(got, sums, 0.5, second, 0.25, -3, true)
+		for i, s := range sums {
+			want := make([]uint8, 1)
+			Requantize(want, []int32{s}, 0, 0.5, second[i], 0.25, -3, true)
+			if got[i] != want[0] {
+				t.Errorf("sum %d: %d, want %d", i, int8(got[i]), int8(want[0]))
+			}
+		}
+	})
+}
+
 func BenchmarkProductBytes(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for _, s := range [][3]int{{512, 512, 512}, {64, 3136, 576}, {128, 784, 1152}} {

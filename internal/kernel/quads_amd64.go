@@ -67,7 +67,7 @@ func (b *byteColumns) packQuads(buf []float32, q0, n, j0, j1 int) {
 		cols := min(j1-j, b.run-in, width-at)
 		dst := buf[panel*width*n+at:]
 		src := b.data[j/b.run*b.pitch+in*b.step:]
-		_, _ = dst[(n-1)*width+cols-1], src[offsets[4*n-4]+(cols-1)*b.step]
+		_, _ = dst[(n-1)*width+cols-1], src[slices.Max(offsets[4*n-4:])+(cols-1)*b.step] // offsets rise, but for those that repeat the first
 		mask := uint64(1)<<cols - 1
 		to := (*byte)(unsafe.Pointer(&dst[0]))
 		if b.step == 1 {
@@ -148,6 +148,17 @@ func requantize(dst []uint8, sums []int32, bias int32, first, second, out float3
 	}
 	_ = dst[n-1]
 	requantizeAVX512(&dst[0], &sums[0], n, bias, first, second, out, zero, low)
+	return n
+}
+
+// requantizeColumns does as many as it can by vectors, and returns how many.
+func requantizeColumns(dst []uint8, sums []int32, first float32, second []float32, out float32, zero, low int32) int {
+	n := len(sums) &^ 15
+	if use != avx512 || n == 0 {
+		return 0
+	}
+	_, _ = dst[n-1], second[n-1]
+	requantizeColumnsAVX512(&dst[0], &sums[0], n, 0, &second[0], first, out, zero, low)
 	return n
 }
 

@@ -6,6 +6,10 @@ import "math"
 // (o, s) is x[(o*n + i)*stride + s]. Within 4 ulp; the sum of a contiguous row is taken in float64. A row that holds NaN
 // or +Inf gives NaN; so does a row of nothing but -Inf. dst may be x.
 func Softmax(dst, x []float32, outer, n, stride int) {
+	if stride == 1 && n < shortRow {
+		softmaxShort(dst, x, outer, n)
+		return
+	}
 	if stride == 1 {
 		for o := range outer {
 			softmaxRow(dst[o*n:(o+1)*n], x[o*n:(o+1)*n])
@@ -19,6 +23,40 @@ func Softmax(dst, x []float32, outer, n, stride int) {
 			spans.div(row, row, b.sum, 1, 1)
 		}
 	})
+}
+
+// shortRow is the length below which rows are taken many at a time: they do not fill a vector.
+const shortRow = 16
+
+// softmaxShort is Softmax of outer contiguous rows of n elements.
+func softmaxShort(dst, x []float32, outer, n int) {
+	const most = 1024
+	each := most / max(1, n)
+	for o := 0; o < outer && n > 0; o += each {
+		block := dst[o*n : min(outer, o+each)*n]
+		for i := 0; i < len(block); i += n {
+			row := x[o*n+i:][:n]
+			top := row[0]
+			for _, v := range row[1:] {
+				top = max(top, v)
+			}
+			for k, v := range row {
+				block[i+k] = v - top
+			}
+		}
+		spans.exp(block, block)
+		for i := 0; i < len(block); i += n {
+			row := block[i:][:n]
+			var sum float64
+			for _, v := range row {
+				sum += float64(v)
+			}
+			factor := float32(1 / sum)
+			for k := range row {
+				row[k] *= factor
+			}
+		}
+	}
 }
 
 func softmaxRow(dst, x []float32) {

@@ -28,3 +28,13 @@ func transposeMatrix[T any](dst, x []T, rows, cols, ldd, ldx int) {
 	}
 	transposePlain(dst, x, rows, cols, ldd, ldx)
 }
+
+// PackTransposed is Pack of the transpose of w [rows, cols], row-major: the right operand is [cols, rows].
+func PackTransposed(w []float32, rows, cols int) *Packed {
+	buf := borrow(rows * cols)
+	defer scratch.Put(buf)
+	if rows > 0 && cols > 0 {
+		levels[use].transpose(*buf, w, rows, cols, rows, cols)
+	}
+	return Pack(RowMajor(*buf, rows), cols, rows)
+}

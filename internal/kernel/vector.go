@@ -50,6 +50,9 @@ func Larger(dst, a, b []float32, sa, sb int) { levels[use].larger(dst, a, b, sa,
 // Smaller writes the smaller of a[i*sa] and b[i*sb], NaN where one is NaN; sa and sb are 0 or 1.
 func Smaller(dst, a, b []float32, sa, sb int) { levels[use].smaller(dst, a, b, sa, sb) }
 
+// Mix writes a*wa + b*wb, each product and the sum rounded.
+func Mix(dst, a, b []float32, wa, wb float32) { levels[use].mix(dst, a, b, wa, wb) }
+
 // Largest returns the largest element, NaN where one is NaN, -Inf where there is none.
 func Largest(x []float32) float32 { return levels[use].largest(x) }
 
@@ -72,6 +75,8 @@ type vectorSet struct {
 	normalize                              func(dst, x []float32, mean, factor float64)
 	expSum                                 func(dst, x []float32, top float32) float64
 	tapMax, tapMaxEven, tapSum, tapSumEven tapFunc
+	mix                                    func(dst, a, b []float32, wa, wb float32)
+	gemv                                   func(dst, x, w []float32, panels int)
 	transpose                              func(dst, x []float32, rows, cols, ldd, ldx int)
 }
 
@@ -119,6 +124,8 @@ var plainVectors = vectorSet{
 	tapSum:     tapped(1, func(a, b float32) float32 { return a + b }),
 	tapSumEven: tapped(2, func(a, b float32) float32 { return a + b }),
 	transpose:  transposePlain[float32],
+	mix:        mixPlain,
+	gemv:       gemvPlain,
 }
 
 // wideOf makes a loop of a function of float64.
@@ -162,6 +169,12 @@ func expSumPlain(dst, x []float32, top float32) float64 {
 		dst[i] = float32(math.Exp(float64(v - top)))
 	}
 	return sumsPlain(dst[:len(x)])
+}
+
+func mixPlain(dst, a, b []float32, wa, wb float32) {
+	for i := range dst {
+		dst[i] = float32(a[i]*wa) + float32(b[i]*wb)
+	}
 }
 
 // fold adds up 16 sums in pairs, halves first.

@@ -49,6 +49,16 @@ func squaresAVX512(dst *float64, x *float32, n int, mean float64)
 //go:noescape
 func normalizeAVX512(dst *float32, x *float32, n int, mean float64, factor float64)
 
+// mixAVX512 adds two weighted rows: see _generate/vector.go.
+//
+//go:noescape
+func mixAVX512(dst *float32, a *float32, b *float32, n int, wa float32, wb float32)
+
+// gemvAVX512 multiplies panels by a vector: see _generate/vector.go.
+//
+//go:noescape
+func gemvAVX512(dst *float32, x *float32, w *float32, k int, panels int)
+
 // erfAVX512 is an element-wise loop: see _generate/span.go.
 //
 //go:noescape
@@ -163,6 +173,16 @@ func squaresAVX2(dst *float64, x *float32, n int, mean float64)
 //
 //go:noescape
 func normalizeAVX2(dst *float32, x *float32, n int, mean float64, factor float64)
+
+// mixAVX2 adds two weighted rows: see _generate/vector.go.
+//
+//go:noescape
+func mixAVX2(dst *float32, a *float32, b *float32, n int, wa float32, wb float32)
+
+// gemvAVX2 multiplies panels by a vector: see _generate/vector.go.
+//
+//go:noescape
+func gemvAVX2(dst *float32, x *float32, w *float32, k int, panels int)
 
 // erfAVX2 is an element-wise loop: see _generate/span.go.
 //

@@ -463,6 +463,80 @@ loop:
 	VZEROUPPER
 	RET
 
+// func mixAVX512(dst *float32, a *float32, b *float32, n int, wa float32, wb float32)
+// Requires: AVX, AVX512F, SSE
+TEXT ·mixAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVSS        wa+32(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVSS        wb+36(FP), X1
+	VBROADCASTSS X1, Z1
+
+loop:
+	VMULPS  (CX), Z0, Z2
+	VMULPS  (DX), Z1, Z3
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    $0x00000040, CX
+	ADDQ    $0x00000040, DX
+	ADDQ    $0x00000040, AX
+	SUBQ    $0x00000010, BX
+	JNE     loop
+	VZEROUPPER
+	RET
+
+// func gemvAVX512(dst *float32, x *float32, w *float32, k int, panels int)
+// Requires: AVX, AVX512F
+TEXT ·gemvAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ k+24(FP), BX
+	MOVQ panels+32(FP), SI
+
+panel:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   CX, DI
+	MOVQ   BX, R8
+
+loop:
+	VBROADCASTSS (DI), Z8
+	VFMADD231PS  (DX), Z8, Z0
+	VFMADD231PS  64(DX), Z8, Z1
+	VFMADD231PS  128(DX), Z8, Z2
+	VFMADD231PS  192(DX), Z8, Z3
+	VFMADD231PS  256(DX), Z8, Z4
+	VFMADD231PS  320(DX), Z8, Z5
+	VFMADD231PS  384(DX), Z8, Z6
+	VFMADD231PS  448(DX), Z8, Z7
+	ADDQ         $0x00000004, DI
+	ADDQ         $0x00000200, DX
+	DECQ         R8
+	JNE          loop
+	VMOVUPS      Z0, (AX)
+	VMOVUPS      Z1, 64(AX)
+	VMOVUPS      Z2, 128(AX)
+	VMOVUPS      Z3, 192(AX)
+	VMOVUPS      Z4, 256(AX)
+	VMOVUPS      Z5, 320(AX)
+	VMOVUPS      Z6, 384(AX)
+	VMOVUPS      Z7, 448(AX)
+	ADDQ         $0x00000200, AX
+	DECQ         SI
+	JNE          panel
+	VZEROUPPER
+	RET
+
 // func erfAVX512(dst *float32, x *float32, n int)
 // Requires: AVX, AVX512F
 TEXT ·erfAVX512(SB), NOSPLIT, $0-24
@@ -2112,6 +2186,80 @@ loop:
 	ADDQ       $0x00000040, AX
 	SUBQ       $0x00000010, DX
 	JNE        loop
+	VZEROUPPER
+	RET
+
+// func mixAVX2(dst *float32, a *float32, b *float32, n int, wa float32, wb float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·mixAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVSS        wa+32(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVSS        wb+36(FP), X1
+	VBROADCASTSS X1, Y1
+
+loop:
+	VMULPS  (CX), Y0, Y2
+	VMULPS  (DX), Y1, Y3
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y2, (AX)
+	ADDQ    $0x00000020, CX
+	ADDQ    $0x00000020, DX
+	ADDQ    $0x00000020, AX
+	SUBQ    $0x00000008, BX
+	JNE     loop
+	VZEROUPPER
+	RET
+
+// func gemvAVX2(dst *float32, x *float32, w *float32, k int, panels int)
+// Requires: AVX, FMA3
+TEXT ·gemvAVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ w+16(FP), DX
+	MOVQ k+24(FP), BX
+	MOVQ panels+32(FP), SI
+
+panel:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   CX, DI
+	MOVQ   BX, R8
+
+loop:
+	VBROADCASTSS (DI), Y8
+	VFMADD231PS  (DX), Y8, Y0
+	VFMADD231PS  32(DX), Y8, Y1
+	VFMADD231PS  64(DX), Y8, Y2
+	VFMADD231PS  96(DX), Y8, Y3
+	VFMADD231PS  128(DX), Y8, Y4
+	VFMADD231PS  160(DX), Y8, Y5
+	VFMADD231PS  192(DX), Y8, Y6
+	VFMADD231PS  224(DX), Y8, Y7
+	ADDQ         $0x00000004, DI
+	ADDQ         $0x00000100, DX
+	DECQ         R8
+	JNE          loop
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      Y2, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y5, 160(AX)
+	VMOVUPS      Y6, 192(AX)
+	VMOVUPS      Y7, 224(AX)
+	ADDQ         $0x00000100, AX
+	DECQ         SI
+	JNE          panel
 	VZEROUPPER
 	RET
 

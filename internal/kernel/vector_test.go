@@ -238,170 +238,6 @@ func TestNormalize(t *testing.T) {
 	})
 }
 
-// softmaxRef is Softmax in float64, element by element.
-func softmaxRef(x []float32, log bool) []float64 {
-	top, sum := math.Inf(-1), 0.0
-	for _, v := range x {
-		top = max(top, float64(v))
-	}
-	for _, v := range x {
-		sum += math.Exp(float64(v) - top)
-	}
-	out := make([]float64, len(x))
-	for i, v := range x {
-		if out[i] = math.Exp(float64(v)-top) / sum; log {
-			out[i] = float64(v) - top - math.Log(sum)
-		}
-	}
-	return out
-}
-
-// softmaxUlps bounds errors of Softmax: 2 of e^x, whose argument is off by up to 8 * 2^-24 of itself, and of two divisions.
-const softmaxUlps = 8
-
-func TestSoftmaxRows(t *testing.T) {
-	eachLevel(t, func(t *testing.T) {
-		for _, s := range [][3]int{{3, 1, 1}, {2, 15, 1}, {2, 16, 1}, {1, 1000, 1}, {2, 5, 3}, {1, 21, 300}, {2, 1, 17}, {2, 0, 3}, {2, 0, 1}} {
-			outer, n, stride := s[0], s[1], s[2]
-			x := randomFloats(outer*n*stride, 3)
-			got, log := make([]float32, len(x)), slices.Clone(x)
-			Softmax(got, x, outer, n, stride)
-			LogSoftmax(log, log, outer, n, stride) // in place
-			for o := range outer {
-				for k := range stride {
-					row := make([]float32, n)
-					for i := range row {
-						row[i] = x[(o*n+i)*stride+k]
-					}
-					want, wantLog := softmaxRef(row, false), softmaxRef(row, true)
-					for i := range row {
-						at := (o*n+i)*stride + k
-						if ulps(got[at], want[i]) > softmaxUlps || math.Abs(float64(log[at])-wantLog[i]) > 1e-6*(1+math.Abs(wantLog[i])) {
-							t.Fatalf("%v: element %d is %v and %v, want %v and %v", s, at, got[at], log[at], want[i], wantLog[i])
-						}
-					}
-				}
-			}
-		}
-	})
-}
-
-func TestSoftmaxSpecials(t *testing.T) {
-	nan, inf := float32(math.NaN()), float32(math.Inf(1))
-	for _, tt := range []struct{ x, want, log []float32 }{
-		{[]float32{nan, 1}, []float32{nan, nan}, []float32{nan, nan}},
-		{[]float32{inf, 1}, []float32{nan, 0}, []float32{nan, nan}},
-		{[]float32{-inf, -inf}, []float32{nan, nan}, []float32{nan, nan}},
-		{[]float32{-inf, 1}, []float32{0, 1}, []float32{-inf, 0}},
-		{[]float32{1000, 1000}, []float32{0.5, 0.5}, []float32{-math.Ln2, -math.Ln2}},
-		{[]float32{0}, []float32{1}, []float32{0}},
-	} {
-		eachLevel(t, func(t *testing.T) {
-			for _, stride := range []int{1, 2} {
-				n := len(tt.x)
-				x, got := make([]float32, n*stride), make([]float32, n*stride)
-				for i, v := range tt.x {
-					for s := range stride {
-						x[i*stride+s] = v
-					}
-				}
-				Softmax(got, x, 1, n, stride)
-				for i, w := range tt.want {
-					if v := got[i*stride]; w == w && v != w && tt.x[0] != inf || w != w && v == v {
-						t.Errorf("softmax of %v, stride %d: %v, want %v", tt.x, stride, got, tt.want)
-					}
-				}
-				LogSoftmax(got, x, 1, n, stride)
-				for i, w := range tt.log {
-					if v := got[i*stride]; w == w && v != w || w != w && v == v {
-						t.Errorf("log softmax of %v, stride %d: %v, want %v", tt.x, stride, got, tt.log)
-					}
-				}
-			}
-		})
-	}
-}
-
-// Pooling by rows gives what a walk through every window gives, for all strides, dilations and paddings.
-func TestPoolRows(t *testing.T) {
-	nan := float32(math.NaN())
-	for i, s := range []struct{ h, w, k, stride, dilation, pad, end int }{
-		{8, 8, 2, 2, 1, 0, 0}, {13, 13, 3, 2, 1, 1, 1}, {40, 37, 3, 1, 1, 1, 1}, {7, 7, 3, 2, 1, 0, 1}, {20, 33, 5, 1, 1, 2, 2},
-		{13, 13, 13, 1, 1, 6, 6}, {9, 50, 3, 3, 2, 2, 2}, {5, 5, 3, 2, 2, 0, 0}, {1, 1, 1, 1, 1, 0, 0}, {4, 4, 2, 2, 1, 1, 3}, {3, 70, 2, 4, 1, 1, 0},
-	} {
-		size := func(n int) int { return (n+s.pad+s.end-(s.k-1)*s.dilation-1)/s.stride + 1 }
-		w := &Window{In: [3]int{2, s.h, s.w}, Out: [3]int{2, size(s.h), size(s.w)}, Kernel: [3]int{1, s.k, s.k},
-			Stride: [3]int{1, s.stride, s.stride}, Dilation: [3]int{1, s.dilation, s.dilation}, Pad: [3]int{0, s.pad, s.pad}}
-		x := randomFloats(3*w.InSize(), uint64(i))
-		x[len(x)/3], x[0] = nan, nan
-		count := make([]float32, w.OutSize())
-		for i := range count {
-			count[i] = float32(1 + i%(w.Out[1]*w.Out[2])%5)
-		}
-		eachLevel(t, func(t *testing.T) {
-			n := 3 * w.OutSize()
-			top, mean, counted, index := make([]float32, n), make([]float32, n), make([]float32, n), make([]int64, n)
-			want := make([]float32, n)
-			MaxPool(top, nil, x, 3, w, false, 2)
-			MaxPool(want, index, x, 3, w, false, 1)
-			sameFloats(t, fmt.Sprintf("max %+v", s), top, want)
-			AveragePool(mean, x, 3, w, nil, 2)
-			AveragePool(counted, x, 3, w, count, 1)
-			for p := range 3 {
-				src := x[p*w.InSize() : (p+1)*w.InSize()]
-				w.eachWindow(func(o int, lo, hi [3]int) {
-					sum, n := w.sum(src, lo, hi)
-					at := p*w.OutSize() + o
-					if v := mean[at]; math.Abs(float64(v-sum/n)) > 1e-5 || (v == v) != (sum/n == sum/n) {
-						t.Errorf("%+v: mean %d is %v, want %v", s, at, v, sum/n)
-					}
-					if v := counted[at]; math.Abs(float64(v-sum/count[o])) > 1e-5 {
-						t.Errorf("%+v: counted mean %d is %v, want %v", s, at, v, sum/count[o])
-					}
-				})
-			}
-		})
-	}
-}
-
-// Transposes and their like by blocks equal a walk element by element.
-func TestStridedMatrices(t *testing.T) {
-	for _, tt := range []struct{ shape, strides []int }{
-		{[]int{7, 5}, []int{1, 7}}, {[]int{64, 48}, []int{1, 64}}, {[]int{100, 37}, []int{1, 100}}, {[]int{4, 4}, []int{1, 9}},
-		{[]int{2, 19, 5, 24}, []int{19 * 5 * 24, 1, 19 * 24, 19}}, {[]int{3, 16, 9}, []int{9 * 16, 1, 16}}, {[]int{17, 3, 9}, []int{1, 9 * 17, 17}},
-		{[]int{1, 8}, []int{1, 2}}, {[]int{8, 8}, []int{1, 0}}, {[]int{8, 8}, []int{1, -8}}, {[]int{130, 70, 2}, []int{1, 260, 130}},
-	} {
-		n, offset, reach := 1, 0, 1
-		for i, d := range tt.shape {
-			n *= d
-			reach += (d - 1) * max(tt.strides[i], -tt.strides[i])
-			offset -= min(0, (d-1)*tt.strides[i])
-		}
-		src := randomFloats(reach+9, 4)
-		want, ints, wantInts := make([]float32, n), make([]int16, n), make([]int16, n)
-		shorts := make([]int16, len(src))
-		for i := range shorts {
-			shorts[i] = int16(i * 7)
-		}
-		for i := range want {
-			at, rest := offset, i
-			for d := len(tt.shape) - 1; d >= 0; d-- {
-				at += rest % tt.shape[d] * tt.strides[d]
-				rest /= tt.shape[d]
-			}
-			want[i], wantInts[i] = src[at], shorts[at]
-		}
-		eachLevel(t, func(t *testing.T) {
-			got := make([]float32, n)
-			Strided(got, src, tt.shape, tt.strides, offset)
-			Strided(ints, shorts, tt.shape, tt.strides, offset)
-			if !slices.Equal(got, want) || !slices.Equal(ints, wantInts) {
-				t.Errorf("shape %v by strides %v differs", tt.shape, tt.strides)
-			}
-		})
-	}
-}
-
 func BenchmarkVectors(b *testing.B) {
 	x, dst := randomFloats(1<<14, 1), make([]float32, 1<<14)
 	w := &Window{In: [3]int{1, 112, 112}, Out: [3]int{1, 56, 56}, Kernel: [3]int{1, 3, 3}, Stride: [3]int{1, 2, 2},
@@ -434,5 +270,72 @@ func BenchmarkVectors(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// A right operand that was transposed and packed gives the product with the transpose.
+func TestPackTransposed(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		for _, s := range [][3]int{{1, 1, 1}, {3, 40, 17}, {2, 64, 8}, {13, 5, 33}} {
+			m, n, k := s[0], s[1], s[2]
+			x, w := randomFloats(m*k, 1), randomFloats(n*k, 2)
+			got := make([]float32, m*n)
+			ProductPacked(got, n, m, RowMajor(x, k), PackTransposed(w, n, k), Epilogue{}, 1)
+			for i, v := range got {
+				var want float64
+				for p := range k {
+					want += float64(x[i/n*k+p]) * float64(w[i%n*k+p])
+				}
+				if math.Abs(float64(v)-want) > 1e-5*float64(k) {
+					t.Errorf("%v: element %d is %v, want %v", s, i, v, want)
+				}
+			}
+		}
+	})
+}
+
+func TestPanels(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		for _, s := range [][2]int{{1, 1}, {0, 3}, {3, 0}, {31, 7}, {128, 20}, {300, 65}} {
+			rows, cols := s[0], s[1]
+			w, x, got := randomFloats(rows*cols, 1), randomFloats(cols, 2), randomFloats(rows, 3)
+			NewPanels(w, rows, cols).Times(got, x)
+			for i, v := range got {
+				var want float64
+				for p := range cols {
+					want += float64(x[p]) * float64(w[i*cols+p])
+				}
+				if math.Abs(float64(v)-want) > 1e-6*float64(cols) {
+					t.Errorf("%v: element %d is %v, want %v", s, i, v, want)
+				}
+			}
+		}
+	})
+}
+
+func TestMix(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		for _, n := range []int{0, 1, 15, 16, 40} {
+			a, b, got, want := randomFloats(n, 1), randomFloats(n, 2), make([]float32, n), make([]float32, n)
+			Mix(got, a, b, 0.3, 0.7)
+			mixPlain(want, a, b, 0.3, 0.7)
+			sameFloats(t, "mix", got, want)
+		}
+		got := []float32{0, 0}
+		if Mix(got, []float32{2, 4}, []float32{8, float32(math.Inf(1))}, 0.5, 0.25); got[0] != 3 || !math.IsInf(float64(got[1]), 1) {
+			t.Errorf("half and a quarter: %v", got)
+		}
+	})
+}
+
+func BenchmarkPanels(b *testing.B) {
+	for _, h := range []int{128, 256} {
+		b.Run(fmt.Sprintf("rows=%d/cols=%d", 4*h, h), func(b *testing.B) {
+			p, x, y := NewPanels(randomFloats(4*h*h, 1), 4*h, h), randomFloats(h, 2), make([]float32, 4*h)
+			for b.Loop() {
+				p.Times(y, x)
+			}
+			b.ReportMetric(float64(8*h*h)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+		})
 	}
 }

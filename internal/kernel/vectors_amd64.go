@@ -15,7 +15,7 @@ func vectorsOf(l level) vectorSet {
 			normalize: vectorNormalize(normalizeAVX512), expSum: vectorExpSum(expSumAVX512),
 			tapMax: taps512(1, tapMaxAVX512), tapMaxEven: taps512(2, tapMaxEvenAVX512),
 			tapSum: taps512(1, tapSumAVX512), tapSumEven: taps512(2, tapSumEvenAVX512),
-			transpose: transposeEights,
+			transpose: transposeEights, mix: vectorMix(16, mixAVX512), gemv: vectorGemv(16, gemvAVX512),
 		}
 	case avx2:
 		return vectorSet{
@@ -27,7 +27,7 @@ func vectorsOf(l level) vectorSet {
 			normalize: vectorNormalize(normalizeAVX2), expSum: vectorExpSum(expSumAVX2),
 			tapMax: taps8(1, tapMaxAVX2, plainVectors.tapMax), tapMaxEven: taps8(2, tapMaxEvenAVX2, plainVectors.tapMaxEven),
 			tapSum: taps8(1, tapSumAVX2, plainVectors.tapSum), tapSumEven: taps8(2, tapSumEvenAVX2, plainVectors.tapSumEven),
-			transpose: transposeEights,
+			transpose: transposeEights, mix: vectorMix(8, mixAVX2), gemv: vectorGemv(8, gemvAVX2),
 		}
 	}
 	return plainVectors
@@ -106,6 +106,24 @@ func vectorExpSum(f func(sums *float64, dst, x *float32, n int, top float32)) fu
 			}
 		}
 		return fold(&s)
+	}
+}
+
+func vectorMix(lanes int, f func(dst, a, b *float32, n int, wa, wb float32)) func(dst, a, b []float32, wa, wb float32) {
+	return func(dst, a, b []float32, wa, wb float32) {
+		a, b = a[:len(dst)], b[:len(dst)]
+		n := len(dst) &^ (lanes - 1)
+		if n > 0 {
+			f(&dst[0], &a[0], &b[0], n, wa, wb)
+		}
+		mixPlain(dst[n:], a[n:], b[n:], wa, wb)
+	}
+}
+
+func vectorGemv(lanes int, f func(dst, x, w *float32, k, panels int)) func(dst, x, w []float32, panels int) {
+	return func(dst, x, w []float32, panels int) {
+		_, _ = dst[8*lanes*panels-1], w[8*lanes*panels*len(x)-1]
+		f(&dst[0], &x[0], &w[0], len(x), panels)
 	}
 }
 

@@ -22,7 +22,8 @@ func integerKernels() {
 	}
 	makePackQuads("packQuads1AVX512", 1)
 	makePackQuads("packQuads2AVX512", 2)
-	makeRequantize()
+	makeRequantize(false)
+	makeRequantize(true)
 	makeQuantize()
 	makeDequantize("dequantizeUAVX512", VPMOVZXBD)
 	makeDequantize("dequantizeSAVX512", VPMOVSXBD)
@@ -165,13 +166,26 @@ func (q quantizer) store(x reg.VecVirtual, dst reg.Register) {
 //
 //	dst[i] = saturate(round(float32(sums[i] + bias) * first * second / out) + zero)
 //
-// rounded after each operation, ties to even. n is a multiple of 16. The bounds are low and low+255.
-func makeRequantize() {
-	TEXT("requantizeAVX512", NOSPLIT, "func(dst *byte, sums *int32, n int, bias int32, first, second, out float32, zero, low int32)")
-	Doc("requantizeAVX512 turns sums into bytes: see _generate/integer.go.")
+// rounded after each operation, ties to even. n is a multiple of 16. The bounds are low and low+255. second is one for all,
+// or where columns is set one for each sum.
+func makeRequantize(columns bool) {
+	name, params := "requantizeAVX512", "first, second"
+	if columns {
+		name, params = "requantizeColumnsAVX512", "second *float32, first"
+	}
+	TEXT(name, NOSPLIT, "func(dst *byte, sums *int32, n int, bias int32, "+params+", out float32, zero, low int32)")
+	Doc(name + " turns sums into bytes: see _generate/integer.go.")
 	Pragma("noescape")
 	dst, sums, n := Load(Param("dst"), GP64()), Load(Param("sums"), GP64()), Load(Param("n"), GP64())
-	bias, first, second, q := broadcastInt("bias"), broadcastFloat("first"), broadcastFloat("second"), newQuantizer()
+	bias, first, q := broadcastInt("bias"), broadcastFloat("first"), newQuantizer()
+	var second Op
+	var at reg.Register
+	if columns {
+		at = Load(Param("second"), GP64())
+		second = Mem{Base: at}
+	} else {
+		second = broadcastFloat("second")
+	}
 	Label("loop")
 	x := ZMM()
 	VMOVDQU32(Mem{Base: sums}, x)
@@ -179,6 +193,9 @@ func makeRequantize() {
 	VCVTDQ2PS(x, x)
 	VMULPS(first, x, x)
 	VMULPS(second, x, x)
+	if columns {
+		ADDQ(Imm(64), at)
+	}
 	q.store(x, dst)
 	ADDQ(Imm(64), sums)
 	ADDQ(Imm(16), dst)
