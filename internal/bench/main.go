@@ -176,7 +176,7 @@ func alone(p *infer.Program, feeds map[string]*onnxio.Array) (*line, error) {
 }
 
 // rest lets the threads of one engine, which go on looking for work for a while, fall asleep before the other runs.
-const rest = 20 * time.Millisecond
+const rest = 200 * time.Millisecond
 
 // race runs both by turns, each for a while, until the time is up, and returns medians.
 func race(s *session, p *infer.Program, feeds map[string]*onnxio.Array, batch int) (*line, error) {
