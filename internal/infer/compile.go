@@ -182,6 +182,27 @@ func (c *compiler) constants(g *onnxio.Graph, s *scope) error {
 		}
 		s.g.consts[slot] = a
 	}
+	return c.sparse(g, s)
+}
+
+// sparse writes the sparse initializers of g out in full.
+func (c *compiler) sparse(g *onnxio.Graph, s *scope) error {
+	list, err := g.SparseInitializers()
+	if err != nil {
+		return err
+	}
+	for _, t := range list {
+		a, err := t.Dense(int(max(0, foldTotal-c.folded) / 8))
+		if err != nil {
+			return err
+		}
+		c.folded += arrayBytes(a)
+		slot, ok := s.define(t.Values.Name)
+		if !ok {
+			return &onnxio.FormatError{Where: "sparse initializer " + onnxio.Quote(t.Values.Name), Text: "defined twice"}
+		}
+		s.g.consts[slot] = a
+	}
 	return nil
 }
 
