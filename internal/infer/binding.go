@@ -16,7 +16,7 @@ type binding struct {
 	version     int64 // of the operator set of the node's domain
 	read        map[string]bool
 	format      error  // the node is malformed
-	unsupported string // what of the node is not implemented
+	unsupported string // what of the node is refused, by name
 }
 
 // malformed notes that the node contradicts the specification.
@@ -26,7 +26,7 @@ func (b *binding) malformed(format string, args ...any) {
 	}
 }
 
-// refuse notes that the node is valid and not implemented.
+// refuse notes that the node is valid, and what of it this engine does not run.
 func (b *binding) refuse(format string, args ...any) {
 	if b.unsupported == "" {
 		b.unsupported = fmt.Sprintf(format, args...)

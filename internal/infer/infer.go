@@ -54,7 +54,7 @@ type Visitor func(n *onnxio.Node, output string, v *onnxio.Array) (*onnxio.Array
 func Compile(m *onnxio.Model) (*Program, error) { return Options{}.Compile(m) }
 
 // Compile prepares m. It fails with a *MissingError that lists every node whose operator, operator set version or
-// attributes are not implemented, and with an *onnxio.FormatError where the graph is malformed. The constants of m are
+// attributes this engine does not run, and with an *onnxio.FormatError where the graph is malformed. The constants of m are
 // decoded: the file it was read from may be closed afterwards.
 func (o Options) Compile(m *onnxio.Model) (*Program, error) {
 	if o.Threads <= 0 {

@@ -51,7 +51,8 @@ type padded struct {
 	lines, columns int   // of the output
 }
 
-// newPadded lays out the padded planes of a window over one or two dimensions; false for others.
+// newPadded lays out the padded planes of a window over one or two dimensions; false for others, and where the padding is
+// out of proportion to the planes: a file decides it.
 func newPadded(w *Window) (*padded, bool) {
 	if w.Kernel[0] != 1 || w.In[0] != 1 || w.Out[0] != 1 || w.Pad[0] != 0 {
 		return nil, false
@@ -59,6 +60,9 @@ func newPadded(w *Window) (*padded, bool) {
 	p := &padded{w: w, lines: w.Out[1], columns: w.Out[2]}
 	p.height = max(w.In[1]+w.Pad[1], (w.Out[1]-1)*w.Stride[1]+(w.Kernel[1]-1)*w.Dilation[1]+1)
 	p.width = max(w.In[2]+w.Pad[2], (w.Out[2]-1)*w.Stride[2]+(w.Kernel[2]-1)*w.Dilation[2]+1)
+	if most := 16*(w.In[1]*w.In[2]+w.Out[1]*w.Out[2]+w.KernelSize()) + 1<<12; p.width > 0 && p.height > most/p.width {
+		return nil, false
+	}
 	for y := range w.In[1] {
 		p.rows = append(p.rows, 4*y*w.In[2])
 	}

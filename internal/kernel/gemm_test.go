@@ -136,3 +136,21 @@ func TestStrips(t *testing.T) {
 		}
 	}
 }
+
+// Padding that a file claims must not decide an allocation: here padded planes would take 10^14 elements.
+func TestConvWithPaddingOutOfProportion(t *testing.T) {
+	const far = 10_000_000
+	w := &Window{In: [3]int{1, 1, 1}, Kernel: [3]int{1, 1, 1}, Out: [3]int{1, 2, 2}, Stride: [3]int{1, far, far}, Dilation: [3]int{1, 1, 1}, Pad: [3]int{0, far, far}}
+	for _, group := range []int{1, 2} {
+		y := make([]float32, 8)
+		Conv(y, []float32{3, 5}, []float32{2, 7, 11, 13}[:4/group], nil, 1, 2, 2, group, w, Epilogue{}, 1)
+		if want := map[int][]float32{1: {0, 0, 0, 41, 0, 0, 0, 98}, 2: {0, 0, 0, 6, 0, 0, 0, 35}}[group]; !slices.Equal(y, want) {
+			t.Errorf("group %d: %v, want %v", group, y, want)
+		}
+		sums := make([]int32, 8)
+		ConvBytes(sums, []uint8{3, 5}, 1, []int8{2, 7, 11, 13}[:4/group], 1, 2, 2, group, w, 1)
+		if want := map[int][]int32{1: {9, 9, 9, 41, 24, 24, 24, 98}, 2: {2, 2, 2, 6, 7, 7, 7, 35}}[group]; !slices.Equal(sums, want) {
+			t.Errorf("bytes, group %d: %v, want %v", group, sums, want)
+		}
+	}
+}

@@ -10,7 +10,6 @@ func spansOf(l level) spanSet {
 			hardSigmoid: span3(16, hardSigmoidAVX512), hardSwish: span3(16, hardSwishAVX512),
 			leaky: span2(16, leakyAVX512),
 			add:   spanBinary(16, addAVX512), sub: spanBinary(16, subAVX512), mul: spanBinary(16, mulAVX512), div: spanBinary(16, divAVX512),
-			sum: spanSum(16, sumAVX512),
 		}
 	case avx2:
 		return spanSet{
@@ -19,7 +18,6 @@ func spansOf(l level) spanSet {
 			hardSigmoid: span3(8, hardSigmoidAVX2), hardSwish: span3(8, hardSwishAVX2),
 			leaky: span2(8, leakyAVX2),
 			add:   spanBinary(8, addAVX2), sub: spanBinary(8, subAVX2), mul: spanBinary(8, mulAVX2), div: spanBinary(8, divAVX2),
-			sum: spanSum(8, sumAVX2),
 		}
 	}
 	return plainSpans
@@ -69,7 +67,7 @@ func spanBinary(lanes int, f func(dst, a, b *float32, n, stepA, stepB int)) func
 		if n < len(dst) {
 			var x, y [16]float32
 			for i := n; i < len(dst); i++ {
-				x[i-n], y[i-n] = a[i*sa], b[min(i*sb, len(b)-1)]
+				x[i-n], y[i-n] = a[i*sa], b[i*sb]
 			}
 			f(&x[0], &x[0], &y[0], lanes, 1, 1)
 			copy(dst[n:], x[:])
@@ -83,18 +81,4 @@ func repeated(v float32, n int) []float32 {
 		x[i] = v
 	}
 	return x
-}
-
-func spanSum(lanes int, f func(dst, x *float32, n int)) func(x []float32) float32 {
-	return func(x []float32) float32 {
-		var s [16]float32
-		n := len(x) &^ (lanes - 1)
-		if n > 0 {
-			f(&s[0], &x[0], n)
-		}
-		for i, v := range x[n:] {
-			s[i] += v
-		}
-		return pairSum(s[:lanes])
-	}
 }

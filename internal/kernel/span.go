@@ -5,10 +5,10 @@ import "math"
 // Element-wise functions of float32, by vectors where the processor has them. An element's result depends on nothing
 // but the element: not on its place, and not on how the work is cut. NaN gives NaN.
 
-// Sigmoid writes 1/(1+e^-x), to within 2 ulp.
+// Sigmoid writes 1/(1+e^-x), to within 3 ulp.
 func Sigmoid(dst, x []float32) { spans.sigmoid(dst, x) }
 
-// SiLU writes x/(1+e^-x), to within 3 ulp.
+// SiLU writes x/(1+e^-x), to within 3 ulp; results below 1e-36 may be 0.
 func SiLU(dst, x []float32) { spans.silu(dst, x) }
 
 // Tanh writes the hyperbolic tangent, to within 2 ulp.
@@ -32,16 +32,12 @@ func HardSigmoid(dst, x []float32, scale, shift float32) { spans.hardSigmoid(dst
 // HardSwish writes x times HardSigmoid of x.
 func HardSwish(dst, x []float32, scale, shift float32) { spans.hardSwish(dst, x, scale, shift) }
 
-// Sum returns the sum of x, by lanes, the lanes in pairs; for one order on one machine.
-func Sum(x []float32) float32 { return spans.sum(x) }
-
 // spanSet is a set of element-wise loops.
 type spanSet struct {
 	sigmoid, silu, tanh, exp              func(dst, x []float32)
 	clamp, affine, hardSigmoid, hardSwish func(dst, x []float32, a, b float32)
 	leaky                                 func(dst, x []float32, slope float32)
 	add, sub, mul, div                    func(dst, a, b []float32, sa, sb int)
-	sum                                   func(x []float32) float32
 }
 
 // spans are the loops that this process uses.
@@ -91,13 +87,6 @@ var plainSpans = spanSet{
 	sub: stepped(func(a, b float32) float32 { return a - b }),
 	mul: stepped(func(a, b float32) float32 { return a * b }),
 	div: stepped(func(a, b float32) float32 { return a / b }),
-	sum: func(x []float32) float32 {
-		var lanes [16]float32
-		for i, v := range x {
-			lanes[i%16] += v
-		}
-		return pairSum(lanes[:])
-	},
 }
 
 func eachOf(f func(x float32) float32) func(dst, x []float32) {
@@ -114,14 +103,4 @@ func stepped(f func(a, b float32) float32) func(dst, a, b []float32, sa, sb int)
 			dst[i] = f(a[i*sa], b[i*sb])
 		}
 	}
-}
-
-// pairSum adds up values in pairs: halves first.
-func pairSum(x []float32) float32 {
-	for n := len(x) / 2; n > 0; n /= 2 {
-		for i := range n {
-			x[i] += x[n+i]
-		}
-	}
-	return x[0]
 }

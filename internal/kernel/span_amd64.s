@@ -680,42 +680,6 @@ loopA:
 	VZEROUPPER
 	RET
 
-// func maximumAVX512(dst *float32, x *float32, n int)
-// Requires: AVX, AVX512F
-TEXT ·maximumAVX512(SB), NOSPLIT, $0-24
-	MOVQ    dst+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    n+16(FP), DX
-	VMOVUPS (CX), Z0
-
-loop:
-	VMAXPS  (CX), Z0, Z0
-	ADDQ    $0x00000040, CX
-	SUBQ    $0x00000010, DX
-	JNE     loop
-	VMOVUPS Z0, (AX)
-	VZEROUPPER
-	RET
-
-// func sumAVX512(dst *float32, x *float32, n int)
-// Requires: AVX, AVX512F
-TEXT ·sumAVX512(SB), NOSPLIT, $0-24
-	MOVQ         dst+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         n+16(FP), DX
-	MOVL         $0x00000000, BX
-	VMOVD        BX, X0
-	VPBROADCASTD X0, Z0
-
-loop:
-	VADDPS  (CX), Z0, Z0
-	ADDQ    $0x00000040, CX
-	SUBQ    $0x00000010, DX
-	JNE     loop
-	VMOVUPS Z0, (AX)
-	VZEROUPPER
-	RET
-
 // func clampAVX2(dst *float32, x *float32, n int, low float32, high float32)
 // Requires: AVX, AVX2, SSE
 TEXT ·clampAVX2(SB), NOSPLIT, $0-32
@@ -1462,41 +1426,5 @@ loopA:
 	ADDQ    $0x00000020, AX
 	SUBQ    $0x00000008, BX
 	JNE     loopA
-	VZEROUPPER
-	RET
-
-// func maximumAVX2(dst *float32, x *float32, n int)
-// Requires: AVX
-TEXT ·maximumAVX2(SB), NOSPLIT, $0-24
-	MOVQ    dst+0(FP), AX
-	MOVQ    x+8(FP), CX
-	MOVQ    n+16(FP), DX
-	VMOVUPS (CX), Y0
-
-loop:
-	VMAXPS  (CX), Y0, Y0
-	ADDQ    $0x00000020, CX
-	SUBQ    $0x00000008, DX
-	JNE     loop
-	VMOVUPS Y0, (AX)
-	VZEROUPPER
-	RET
-
-// func sumAVX2(dst *float32, x *float32, n int)
-// Requires: AVX, AVX2
-TEXT ·sumAVX2(SB), NOSPLIT, $0-24
-	MOVQ         dst+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         n+16(FP), DX
-	MOVL         $0x00000000, BX
-	VMOVD        BX, X0
-	VPBROADCASTD X0, Y0
-
-loop:
-	VADDPS  (CX), Y0, Y0
-	ADDQ    $0x00000020, CX
-	SUBQ    $0x00000008, DX
-	JNE     loop
-	VMOVUPS Y0, (AX)
 	VZEROUPPER
 	RET

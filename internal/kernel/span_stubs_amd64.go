@@ -69,16 +69,6 @@ func mulAVX512(dst *float32, a *float32, b *float32, n int, stepA int, stepB int
 //go:noescape
 func divAVX512(dst *float32, a *float32, b *float32, n int, stepA int, stepB int)
 
-// maximumAVX512 writes the largest value of each lane: see _generate/span.go.
-//
-//go:noescape
-func maximumAVX512(dst *float32, x *float32, n int)
-
-// sumAVX512 writes the sum of each lane: see _generate/span.go.
-//
-//go:noescape
-func sumAVX512(dst *float32, x *float32, n int)
-
 // clampAVX2 is an element-wise loop: see _generate/span.go.
 //
 //go:noescape
@@ -143,13 +133,3 @@ func mulAVX2(dst *float32, a *float32, b *float32, n int, stepA int, stepB int)
 //
 //go:noescape
 func divAVX2(dst *float32, a *float32, b *float32, n int, stepA int, stepB int)
-
-// maximumAVX2 writes the largest value of each lane: see _generate/span.go.
-//
-//go:noescape
-func maximumAVX2(dst *float32, x *float32, n int)
-
-// sumAVX2 writes the sum of each lane: see _generate/span.go.
-//
-//go:noescape
-func sumAVX2(dst *float32, x *float32, n int)

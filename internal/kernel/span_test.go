@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"math"
-	"slices"
 	"testing"
 )
 
@@ -36,7 +35,7 @@ func TestTranscendentalsWithinUlps(t *testing.T) {
 	}{
 		{"exp", Exp, math.Exp, 2},
 		{"sigmoid", Sigmoid, func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }, 3},
-		{"silu", SiLU, func(x float64) float64 { return x / (1 + math.Exp(-x)) }, 4},
+		{"silu", SiLU, func(x float64) float64 { return x / (1 + math.Exp(-x)) }, 3},
 		{"tanh", Tanh, math.Tanh, 2},
 	}
 	var x []float32
@@ -129,19 +128,6 @@ func TestSpansOfOneOperation(t *testing.T) {
 					same(t, []string{"add", "sub", "mul", "div"}[i], got, want)
 				}
 			}
-		}
-		ints := make([]float32, 100)
-		for i := range ints {
-			ints[i] = float32(i)
-		}
-		if got := Sum(ints); got != 4950 {
-			t.Errorf("sum of 0..99: %v", got)
-		}
-		if got := Sum(nil); got != 0 {
-			t.Errorf("sum of nothing: %v", got)
-		}
-		if !slices.Equal(ints[:3], []float32{0, 1, 2}) {
-			t.Error("the input was changed")
 		}
 	})
 }

@@ -125,8 +125,6 @@ func spanKernels() {
 		}{{"add", VADDPS}, {"sub", VSUBPS}, {"mul", VMULPS}, {"div", VDIVPS}} {
 			l.binary(op.name, op.do)
 		}
-		l.maximum()
-		l.sum()
 	}
 }
 
@@ -195,41 +193,6 @@ func (l lanes) binary(name string, op func(...Op)) {
 	ADDQ(U32(l.bytes()), b)
 	next()
 	JNE(LabelRef("loopA"))
-	VZEROUPPER()
-	RET()
-}
-
-// maximum generates the largest of n values; NaN where one is NaN is not promised.
-func (l lanes) maximum() {
-	TEXT("maximum"+l.suffix, NOSPLIT, "func(dst, x *float32, n int)")
-	Doc("maximum" + l.suffix + " writes the largest value of each lane: see _generate/span.go.")
-	Pragma("noescape")
-	dst, from, n := Load(Param("dst"), GP64()), Load(Param("x"), GP64()), Load(Param("n"), GP64())
-	m := l.make()
-	VMOVUPS(Mem{Base: from}, m)
-	Label("loop")
-	VMAXPS(Mem{Base: from}, m, m)
-	ADDQ(U32(l.bytes()), from)
-	SUBQ(U32(l.count), n)
-	JNE(LabelRef("loop"))
-	VMOVUPS(m, Mem{Base: dst})
-	VZEROUPPER()
-	RET()
-}
-
-// sum generates the sums of each lane, in float32.
-func (l lanes) sum() {
-	TEXT("sum"+l.suffix, NOSPLIT, "func(dst, x *float32, n int)")
-	Doc("sum" + l.suffix + " writes the sum of each lane: see _generate/span.go.")
-	Pragma("noescape")
-	dst, from, n := Load(Param("dst"), GP64()), Load(Param("x"), GP64()), Load(Param("n"), GP64())
-	s := l.bits(0)
-	Label("loop")
-	VADDPS(Mem{Base: from}, s, s)
-	ADDQ(U32(l.bytes()), from)
-	SUBQ(U32(l.count), n)
-	JNE(LabelRef("loop"))
-	VMOVUPS(s, Mem{Base: dst})
 	VZEROUPPER()
 	RET()
 }
