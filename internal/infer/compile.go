@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"bq/onnxio"
 )
@@ -26,6 +27,8 @@ type graph struct {
 
 	once sync.Once
 	fast *graph // with fused nodes, made by the first run that wants it
+
+	layout atomic.Pointer[graph] // the fused form in blocks of channels; nil where that serves nothing, or failed
 }
 
 // capture is a value of the enclosing graph that a subgraph uses.
@@ -49,7 +52,7 @@ type node struct {
 	ends     bool  // an output is a result of the graph
 	fills    bool  // the operator writes every element of its outputs
 	reuse    []int // inputs that die here and may be written over
-	state    any   // what fusing needs to know of the operator: *convolution, *gemm
+	state    any   // what fusing needs to know of the operator: *convolution, *gemm, *pooled; of a group, what it computes
 
 	parts []*node         // of a fused node: the nodes it stands for, in order; its own run is nil
 	fast  fastFunc        // of a fused node

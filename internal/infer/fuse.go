@@ -14,9 +14,15 @@ import (
 // fastFunc computes the one output of a fused node. It returns nil, and has written nothing, where it declines.
 type fastFunc func(r *run, in []*onnxio.Array) (*onnxio.Array, error)
 
-// fused returns the fused form of g, made once.
+// fused returns the fastest form of g there is, made once.
 func (g *graph) fused() *graph {
-	g.once.Do(func() { g.fast = g.fuse() })
+	g.once.Do(func() {
+		g.fast = g.fuse()
+		g.layout.Store(g.fast.blocked())
+	})
+	if b := g.layout.Load(); b != nil {
+		return b
+	}
 	return g.fast
 }
 

@@ -180,6 +180,7 @@ func fuseConvolution(z *fusion, i int) bool {
 		return false
 	}
 	z.group(places, slots, f.run)
+	z.nodes[at()].state = f
 	return true
 }
 

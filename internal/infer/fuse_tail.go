@@ -96,6 +96,13 @@ func (t *tail) sum(r *run, dst, a, b []float32) {
 	})
 }
 
+// summed and spanned are what groups tell of themselves: an activation of a sum, and a function of one value, element by
+// element.
+type (
+	summed  struct{ tail tail }
+	spanned struct{ f func(dst, src []float32) }
+)
+
 // fuseSum: an activation of the sum of two values of one shape.
 func fuseSum(z *fusion, i int) bool {
 	if !z.is(i, "Add") {
@@ -117,6 +124,7 @@ func fuseSum(z *fusion, i int) bool {
 		t.sum(r, out.F32(), in[0].F32(), in[1].F32())
 		return out, nil
 	}, 0, 1)
+	z.nodes[k].state = &summed{t}
 	return true
 }
 
@@ -131,6 +139,7 @@ func (z *fusion) spanGroup(places []int, slot int, f func(dst, src []float32)) b
 		r.chunks(len(dst), func(lo, hi int) { f(dst[lo:hi], src[lo:hi]) })
 		return out, nil
 	}, 0)
+	z.nodes[places[len(places)-1]].state = &spanned{f}
 	return true
 }
 

@@ -12,6 +12,7 @@
 package infer
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -112,8 +113,12 @@ func (p *Program) Run(feeds map[string]*onnxio.Array, visit Visitor) (map[string
 // runGraph runs the graph with memory of earlier runs. The results share none of it.
 func (p *Program) runGraph(r *run, args []*onnxio.Array) ([]*onnxio.Array, error) {
 	a := p.arenas.Get().(*arena)
+	first := *r
 	r.arena = a
 	outs, err := r.graph(p.graph, nil, args)
+	if errors.Is(err, errBlocks) { // that layout is not tried again
+		return p.runGraph(&first, args)
+	}
 	if err != nil {
 		return nil, err // the arena, with what the run left in it, goes
 	}

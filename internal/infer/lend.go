@@ -178,7 +178,7 @@ func (g *graph) plan() {
 		for _, slot := range nd.out {
 			nd.ends = nd.ends || slot >= 0 && result[slot]
 		}
-		nd.fills = nd.parts != nil || nd.standard && (inPlace[nd.OpType] || filling[nd.OpType])
+		nd.fills = nd.fast != nil || nd.standard && (inPlace[nd.OpType] || filling[nd.OpType])
 		for i, slot := range nd.in {
 			may := nd.standard && inPlace[nd.OpType] || slices.Contains(nd.overwrites, i)
 			if may && slices.Contains(nd.free, slot) {

@@ -36,6 +36,9 @@ func bindPool(b *binding) *window {
 func bindMaxPool(b *binding) runFunc {
 	w, colMajor := bindPool(b), b.int("storage_order", 0) == 1
 	wantIndex := len(b.node.Outputs) > 1 && b.node.Outputs[1] != ""
+	if !wantIndex {
+		b.node.state = &pooled{window: w}
+	}
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
 		x := in[0]
 		k, shape, _, err := w.pooling(x)
@@ -79,6 +82,7 @@ func bindMaxPool(b *binding) runFunc {
 // all positions inside the padded input.
 func bindAveragePool(b *binding) runFunc {
 	w, include := bindPool(b), b.bool("count_include_pad", false)
+	b.node.state = &pooled{window: w, mean: true, padded: include}
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
 		k, shape, end, err := w.pooling(in[0])
 		if err != nil {

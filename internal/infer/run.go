@@ -75,9 +75,18 @@ func (r *run) graph(g *graph, outer *frame, args []*onnxio.Array) ([]*onnxio.Arr
 	if err := r.count(); err != nil {
 		return nil, err
 	}
-	if !r.plain {
-		g = g.fused()
+	if r.plain {
+		return r.nodes(g, outer, args)
 	}
+	outs, err := r.nodes(g.fused(), outer, args)
+	if errors.Is(err, errBlocks) {
+		g.layout.Store(nil)
+	}
+	return outs, err
+}
+
+// nodes runs the nodes of one form of a graph.
+func (r *run) nodes(g *graph, outer *frame, args []*onnxio.Array) ([]*onnxio.Array, error) {
 	f := &frame{values: slices.Clone(g.consts), blocks: make([]handle, len(g.consts))}
 	for _, c := range g.captures {
 		f.values[c.inner] = outer.values[c.outer]
@@ -118,11 +127,14 @@ func (r *run) results(g *graph, f *frame) ([]*onnxio.Array, error) {
 
 // step runs one node, or the nodes of a group.
 func (r *run) step(nd *node, f *frame) error {
-	if nd.parts == nil {
+	if nd.fast == nil {
 		return nd.named(r.stepPlain(nd, f))
 	}
 	if done, err := r.stepFused(nd, f); done || err != nil {
 		return nd.named(err)
+	}
+	if nd.parts == nil {
+		return errBlocks
 	}
 	for _, part := range nd.parts {
 		if err := r.step(part, f); err != nil {

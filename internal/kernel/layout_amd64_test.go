@@ -29,3 +29,20 @@ func TestArgumentsLieWhereKernelsReadThem(t *testing.T) {
 		}
 	}
 }
+
+// The constants of _generate/blocks.go.
+func TestArgumentsOfBlocks(t *testing.T) {
+	var a blockArgs
+	for i, got := range []uintptr{
+		unsafe.Offsetof(a.dst), unsafe.Offsetof(a.dstPitch), unsafe.Offsetof(a.src), unsafe.Offsetof(a.step), unsafe.Offsetof(a.table),
+		unsafe.Offsetof(a.taps), unsafe.Offsetof(a.weights), unsafe.Offsetof(a.bias), unsafe.Offsetof(a.add), unsafe.Offsetof(a.runs),
+		unsafe.Offsetof(a.low),
+	} {
+		if got != uintptr(8*i) {
+			t.Errorf("field %d of a run of blocks at %d, want %d", i, got, 8*i)
+		}
+	}
+	if unsafe.Sizeof(tap{}) != 16 {
+		t.Errorf("a tap takes %d bytes, want 16", unsafe.Sizeof(tap{}))
+	}
+}

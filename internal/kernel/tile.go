@@ -42,6 +42,8 @@ func (l level) blocking() (rows, width int) {
 		return 12, 32
 	case avx2:
 		return 6, 16
+	case neon:
+		return 8, 12
 	}
 	return 2, 4
 }

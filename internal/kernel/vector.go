@@ -88,7 +88,7 @@ type tapFunc func(dst, x []float32, offsets []int)
 const tapSlack = 32
 
 // levels are the loops of every instruction set.
-var levels = [...]vectorSet{plain: vectorsOf(plain), avx2: vectorsOf(avx2), avx512: vectorsOf(avx512)}
+var levels = [...]vectorSet{plain: vectorsOf(plain), avx2: vectorsOf(avx2), avx512: vectorsOf(avx512), neon: vectorsOf(neon)}
 
 // plainVectors are the loops in Go.
 var plainVectors = vectorSet{

@@ -1,6 +1,7 @@
-// Command generate writes the assembly of package kernel, one part at a time:
+// Command generate writes the assembly of package kernel, that of amd64 one part at a time, that of arm64 at once:
 //
 //	go run -C _generate . -part gemm -out ../gemm_amd64.s -stubs ../gemm_amd64.go -pkg kernel
+//	go run -C _generate . -neon ..
 package main
 
 import (
@@ -12,12 +13,31 @@ import (
 )
 
 // parts are the files that can be generated.
-var parts = map[string]func(){"gemm": gemmKernels, "depthwise": depthwiseKernels, "pack": packKernels, "integer": integerKernels, "span": spanKernels, "half": halfKernels, "vector": vectorKernels}
+var parts = map[string]func(){
+	"blocks":    blockKernels,
+	"depthwise": depthwiseKernels,
+	"gemm":      gemmKernels,
+	"half":      halfKernels,
+	"integer":   integerKernels,
+	"pack":      packKernels,
+	"span":      spanKernels,
+	"vector":    vectorKernels,
+}
 
-var part = flag.String("part", "", "what to generate")
+var (
+	part    = flag.String("part", "", "what to generate")
+	neonDir = flag.String("neon", "", "where to write the files of arm64, instead of a part")
+)
 
 func main() {
 	flag.Parse()
+	if *neonDir != "" {
+		if err := writeNeon(*neonDir); err != nil {
+			fmt.Fprintln(os.Stderr, "generate:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	generate, ok := parts[*part]
 	if !ok {
 		fmt.Fprintf(os.Stderr, "generate: no part %q\n", *part)
