@@ -9,7 +9,7 @@ import (
 
 // Limits on which convolutions take values as the graph has them and make blocks of them.
 const (
-	planeChannels = 8  // input channels up to which planes are read where they stand
+	planeChannels = 15 // input channels up to which planes are read where they stand
 	blockedShare  = 75 // percent of the lanes of their results that must be channels
 )
 

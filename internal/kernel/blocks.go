@@ -61,10 +61,12 @@ const (
 	largest                  // maxima of vectors
 )
 
-// blockRun computes a run of pixels of some blocks: see _generate/blocks.go for the formulas. Slices count elements.
+// blockRun computes lines of pixels of some blocks, which lie side by side in the result: see _generate/blocks.go for the
+// formulas. Slices count elements.
 type blockRun struct {
 	kind           blockKind
-	blocks, pixels int
+	blocks, pixels int // pixels of a line
+	lines, pitch   int // pitch: between lines of src
 	dst            []float32
 	dstPitch       int // between blocks of dst
 	src            []float32
@@ -80,7 +82,7 @@ type blockRun struct {
 // runPlain computes the run in Go.
 func (b *blockRun) runPlain() {
 	for f := range b.blocks {
-		for p := range b.pixels {
+		for p := range b.lines * b.pixels {
 			at := f*b.dstPitch + p*Block
 			var sums [Block]float32 // add may be dst
 			copy(sums[:], b.dst[at:])
@@ -92,7 +94,7 @@ func (b *blockRun) runPlain() {
 					sums[l] += v
 				}
 			}
-			b.pixel(sums[:], b.src[p*b.step:], f)
+			b.pixel(sums[:], b.src[p/b.pixels*b.pitch+p%b.pixels*b.step:], f)
 			for l, v := range sums {
 				if v < b.low {
 					sums[l] = b.low
@@ -140,8 +142,8 @@ func (b *blockRun) check() {
 	if b.kind != dense {
 		reach = Block
 	}
-	_ = b.src[(b.pixels-1)*b.step+last.offset/4+reach-1]
-	end := (b.blocks-1)*b.dstPitch + b.pixels*Block - 1
+	_ = b.src[(b.lines-1)*b.pitch+(b.pixels-1)*b.step+last.offset/4+reach-1]
+	end := (b.blocks-1)*b.dstPitch + b.lines*b.pixels*Block - 1
 	_ = b.dst[end]
 	if b.kind != largest {
 		_ = b.weights[b.rows*b.blocks*Block-1]

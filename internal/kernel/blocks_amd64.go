@@ -15,6 +15,10 @@ type blockArgs struct {
 	add       *float32
 	runs      int
 	low, high float32
+	rows      int
+	srcSkip   int
+	dstSkip   int
+	apart     int // for the kernel's own use
 }
 
 // blockKernel is a kernel for so many pixels.
@@ -59,13 +63,9 @@ func (b *blockRun) kernels() []blockKernel {
 	return highestAVX2
 }
 
-// run computes the run, cut into tiles of nearly the same number of pixels.
+// run computes the run, each row cut into tiles of nearly the same number of pixels.
 func (b *blockRun) run() {
-	if use == plain {
-		b.runPlain()
-		return
-	}
-	if b.pixels == 0 || len(b.taps) == 0 {
+	if use == plain || b.pixels == 0 || b.lines == 0 || len(b.taps) == 0 {
 		b.runPlain()
 		return
 	}
@@ -83,17 +83,19 @@ func (b *blockRun) run() {
 	tiles := (b.pixels + len(list) - 1) / len(list)
 	size := (b.pixels + tiles - 1) / tiles
 	large := b.pixels - (size-1)*tiles // tiles of that size; the others have a pixel less
-	b.tiles(&a, list[size-1], 0, large)
+	b.tiles(&a, list[size-1], 0, size, large)
 	if large < tiles {
-		b.tiles(&a, list[size-2], large*size, tiles-large)
+		b.tiles(&a, list[size-2], large*size, size-1, tiles-large)
 	}
 }
 
-// tiles runs a kernel so many times from pixel p on.
-func (b *blockRun) tiles(a *blockArgs, f blockKernel, p, runs int) {
+// tiles runs a kernel for so many pixels so many times from pixel p of every line on.
+func (b *blockRun) tiles(a *blockArgs, f blockKernel, p, size, runs int) {
 	a.dst, a.src, a.runs = &b.dst[p*Block], &b.src[p*b.step], runs
 	if b.add != nil {
 		a.add = &b.add[p*Block]
 	}
+	done := runs * size
+	a.rows, a.srcSkip, a.dstSkip = b.lines, 4*(b.pitch-done*b.step), 4*Block*(b.pixels-done)
 	f((*uint64)(unsafe.Pointer(a)))
 }

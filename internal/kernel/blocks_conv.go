@@ -137,12 +137,21 @@ func (l *blockLines) copyRows(dst, image []float32, y0, y1 int, v float32) {
 		row := dst[(y-y0)*l.width*u:][:l.width*u]
 		from := y - w.Pad[1]
 		if from < 0 || from >= w.In[1] {
-			fillRow(row, v)
+			pad(row, v)
 			continue
 		}
-		fillRow(row[:left*u], v)
+		pad(row[:left*u], v)
 		copy(row[left*u:], image[from*w.In[2]*u:][:n*u])
-		fillRow(row[(left+n)*u:], v)
+		pad(row[(left+n)*u:], v)
+	}
+}
+
+// pad fills padding.
+func pad(dst []float32, v float32) {
+	if v == 0 {
+		clear(dst)
+	} else {
+		fillRow(dst, v)
 	}
 }
 
@@ -320,10 +329,17 @@ func (j *blockJob) deepBand(n, l0, l1, i0, i1 int) {
 
 // runs computes the lines l0..l1 of a run; first is where the first block of the result begins.
 func (j *blockJob) runs(r *blockRun, first, l0, l1 int, src []float32) {
-	for l := l0; l < l1; l++ {
-		at := first + l*j.columns*Block
-		r.dst, r.src, r.pixels = j.dst[at:], src[(l-l0)*j.pitch:], j.count(l)
-		r.add = nil
+	full := l1
+	if j.count(l1-1) < j.columns {
+		full--
+	}
+	for _, part := range [][2]int{{l0, full}, {full, l1}} {
+		if part[0] == part[1] {
+			continue
+		}
+		at := first + part[0]*j.columns*Block
+		r.dst, r.src, r.pixels = j.dst[at:], src[(part[0]-l0)*j.pitch:], j.count(part[0])
+		r.lines, r.pitch, r.add = part[1]-part[0], j.pitch, nil
 		if j.add != nil && r.bias != nil {
 			r.add = j.add[at:]
 		}

@@ -36,7 +36,8 @@ func TestArgumentsOfBlocks(t *testing.T) {
 	for i, got := range []uintptr{
 		unsafe.Offsetof(a.dst), unsafe.Offsetof(a.dstPitch), unsafe.Offsetof(a.src), unsafe.Offsetof(a.step), unsafe.Offsetof(a.table),
 		unsafe.Offsetof(a.taps), unsafe.Offsetof(a.weights), unsafe.Offsetof(a.bias), unsafe.Offsetof(a.add), unsafe.Offsetof(a.runs),
-		unsafe.Offsetof(a.low),
+		unsafe.Offsetof(a.low), unsafe.Offsetof(a.rows), unsafe.Offsetof(a.srcSkip), unsafe.Offsetof(a.dstSkip),
+		unsafe.Offsetof(a.apart),
 	} {
 		if got != uintptr(8*i) {
 			t.Errorf("field %d of a run of blocks at %d, want %d", i, got, 8*i)

@@ -33,6 +33,10 @@ const (
 	blockAdd  // nil for none; laid out as dst
 	blockRuns // tiles, side by side
 	blockClamp
+	blockRows    // rows of tiles
+	blockSrcSkip // from behind the last tile of a row to the first of the next, in the source
+	blockDstSkip // and in the result
+	blockApart   // for the kernel: how far add lies from dst, which no collector takes for a pointer
 )
 
 // blockTile is a kernel of pixels x blocks accumulators (twice as many of half the width below AVX-512).
@@ -41,6 +45,7 @@ type blockTile struct {
 	wide           bool
 	args           reg.Register
 	dst, src, step reg.GPVirtual
+	runs           reg.GPVirtual
 	bases          []reg.Register // pixels 0, 3, 6, ... of the source
 	acc            [][]reg.VecVirtual
 }
@@ -89,6 +94,12 @@ func (t *blockTile) begin(name string) {
 	for i := 0; i < t.pixels; i += 3 {
 		t.bases = append(t.bases, GP64())
 	}
+	apart := t.field(blockAdd)
+	SUBQ(t.dst, apart)
+	MOVQ(apart, Mem{Base: t.args, Disp: blockApart})
+	t.runs = GP64()
+	Label("row")
+	MOVQ(Mem{Base: t.args, Disp: blockRuns}, t.runs)
 	Label("tile")
 }
 
@@ -108,7 +119,7 @@ func (t *blockTile) each(from reg.Register, f func(a reg.VecVirtual, p, j int, m
 	}
 }
 
-// start fills the accumulators. add advances with dst.
+// start fills the accumulators.
 func (t *blockTile) start() {
 	bias := t.field(blockBias)
 	TESTQ(bias, bias)
@@ -126,9 +137,9 @@ func (t *blockTile) start() {
 	add := t.field(blockAdd)
 	TESTQ(add, add)
 	JE(LabelRef("taps"))
+	MOVQ(Mem{Base: t.args, Disp: blockApart}, add)
+	ADDQ(t.dst, add)
 	t.each(add, func(a reg.VecVirtual, _, _ int, m Mem) { VADDPS(m, a, a) })
-	ADDQ(U32(64*t.pixels), add)
-	MOVQ(add, Mem{Base: t.args, Disp: blockAdd})
 	Label("taps")
 }
 
@@ -156,8 +167,12 @@ func (t *blockTile) end() {
 	advance := GP64()
 	IMUL3Q(U32(t.pixels), t.step, advance)
 	ADDQ(advance, t.src)
-	DECQ(Mem{Base: t.args, Disp: blockRuns})
+	DECQ(t.runs)
 	JNE(LabelRef("tile"))
+	ADDQ(Mem{Base: t.args, Disp: blockSrcSkip}, t.src)
+	ADDQ(Mem{Base: t.args, Disp: blockDstSkip}, t.dst)
+	DECQ(Mem{Base: t.args, Disp: blockRows})
+	JNE(LabelRef("row"))
 	VZEROUPPER()
 	RET()
 }
