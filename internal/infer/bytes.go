@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"fmt"
 	"math"
 	"unsafe"
 
@@ -24,6 +25,15 @@ func byteData(x *onnxio.Array) []uint8 {
 		return d
 	case []int8:
 		return unsafe.Slice((*uint8)(unsafe.Pointer(unsafe.SliceData(d))), len(d))
+	}
+	return nil
+}
+
+// sameType refuses a zero point whose type is not that of the values it belongs to (ONNX: both are T1, or both T2); the
+// byte of one kind would be read as the other kind.
+func sameType(x, zero *onnxio.Array) error {
+	if zero != nil && zero.Type != x.Type {
+		return fmt.Errorf("zero point of type %v for values of type %v", zero.Type, x.Type)
 	}
 	return nil
 }
@@ -114,6 +124,9 @@ func lastOf(w *onnxio.Array) int {
 // convolveBytes is the convolution of (x - x zero) with (w - w zero): sums [n, m, spatial] in int32; nil where the
 // operands are not of the kind that kernels on bytes take.
 func (r *run) convolveBytes(x, xz *onnxio.Array, b *byteWeights, n, c, m, group int, k *kernel.Window) ([]int32, error) {
+	if err := sameType(x, xz); err != nil {
+		return nil, err
+	}
 	out, terms := k.OutSize(), c/group*k.KernelSize()
 	if !isByte(x) || xz != nil && xz.Len() != 1 || terms > maxByteTerms {
 		return nil, nil
@@ -170,6 +183,9 @@ func (r *run) int32s(n int) ([]int32, error) {
 // matmulBytes is the product of (x - x zero) [..., m, k] and (w - w zero) [k, n]: sums [rows, n] in int32; nil where the
 // operands are not of the kind that kernels on bytes take. x has one zero point.
 func (r *run) matmulBytes(x, xz *onnxio.Array, b *byteWeights, k, n int) ([]int32, error) {
+	if err := sameType(x, xz); err != nil {
+		return nil, err
+	}
 	if !isByte(x) || xz != nil && xz.Len() != 1 || k == 0 || k > maxByteTerms {
 		return nil, nil
 	}

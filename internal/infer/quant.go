@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 
@@ -264,6 +265,9 @@ func bindMatMulInteger(b *binding) runFunc {
 // productOfBytes multiplies x with w, whose values may be prepared as weights [k, n]; nil sums where kernels on bytes do
 // not take the operands.
 func (r *run) productOfBytes(x, xz, w, wz *onnxio.Array, weights *byteWeights) (sums []int32, shape []int, err error) {
+	if err := cmp.Or(sameType(x, xz), sameType(w, wz)); err != nil {
+		return nil, nil, err
+	}
 	if weights != nil && len(x.Shape) >= 2 && len(w.Shape) == 2 && x.Shape[len(x.Shape)-1] == w.Shape[0] {
 		sums, err = r.matmulBytes(x, xz, weights, w.Shape[0], w.Shape[1])
 		return sums, append(append([]int{}, x.Shape[:len(x.Shape)-1]...), w.Shape[1]), err
@@ -310,6 +314,9 @@ func (r *run) centered(x, zero *onnxio.Array, rows bool) (*onnxio.Array, error) 
 	}
 	if zero == nil {
 		return r.cast(x, onnxio.Int64)
+	}
+	if err := sameType(x, zero); err != nil {
+		return nil, err
 	}
 	v, err := r.cast(x, onnxio.Int64)
 	if err != nil {

@@ -46,6 +46,25 @@ func ProductBytes(dst []int32, m, n, k int, a []uint8, b []int8, threads int) {
 	p.run(&byteColumns{data: signedBytes(b), offsets: offsets, run: n, step: 1}, threads)
 }
 
+// ProductSignedBytes is ProductBytes with signed a: 128 is added to its elements, and taken off the sums again.
+func ProductSignedBytes(dst []int32, m, n, k int, a, b []int8, threads int) {
+	flipped, shift := make([]uint8, m*k), make([]int32, n)
+	for i, v := range signedBytes(a[:m*k]) {
+		flipped[i] = v ^ 0x80
+	}
+	for i := range k {
+		for j, v := range b[i*n : (i+1)*n] {
+			shift[j] += 128 * int32(v)
+		}
+	}
+	ProductBytes(dst, m, n, k, flipped, b, threads)
+	for i := range m {
+		for j, v := range shift {
+			dst[i*n+j] -= v
+		}
+	}
+}
+
 func signedBytes(x []int8) []uint8 {
 	return unsafe.Slice((*uint8)(unsafe.Pointer(unsafe.SliceData(x))), len(x))
 }
@@ -66,15 +85,17 @@ type byteColumns struct {
 	run, pitch, step int
 }
 
+// byteSlack is how many bytes behind the last are padding, so that whole vectors of columns can be read, of every second one
+// too.
+const byteSlack = 32
+
 // convolveBytes runs a product whose right operand are the taps of the padded planes of src.
 func (c *planes) convolveBytes(p *integerProduct, src []uint8, pad uint8, threads int) {
 	data := src
 	if !c.bare() {
 		size := c.height * c.width
-		data = make([]uint8, c.channels*size)
-		for i := range data {
-			data[i] = pad
-		}
+		data = make([]uint8, c.channels*size+byteSlack)
+		fillWith(data, pad)
 		w := c.w
 		for ch := range c.channels {
 			for y := range w.In[1] {
@@ -128,11 +149,8 @@ func (p *integerProduct) run(b *byteColumns, threads int) {
 	}
 	high := ((p.m+rows-1)/rows + 11) / 12 * 12
 	rows = (p.m + high - 1) / high
-	block := p.blockPlain
-	if integerKernels() {
-		p.padLeft(b)
-		block = p.block
-	}
+	block, release := p.blocks(b)
+	defer release()
 	Parallel(threads, rows*cols, func(i int) {
 		i0, j0 := i/cols*high, i%cols*each
 		block(b, i0, min(p.m, i0+high), j0, min(p.n, j0+each))

@@ -74,6 +74,56 @@ func tile2x32US(t *uint64)
 //go:noescape
 func tile1x32US(t *uint64)
 
+// tile6x16PairsAVX2 computes an integer tile of 6 rows: see _generate/integer.go.
+//
+//go:noescape
+func tile6x16PairsAVX2(t *uint64)
+
+// tile4x16PairsAVX2 computes an integer tile of 4 rows: see _generate/integer.go.
+//
+//go:noescape
+func tile4x16PairsAVX2(t *uint64)
+
+// tile3x16PairsAVX2 computes an integer tile of 3 rows: see _generate/integer.go.
+//
+//go:noescape
+func tile3x16PairsAVX2(t *uint64)
+
+// tile2x16PairsAVX2 computes an integer tile of 2 rows: see _generate/integer.go.
+//
+//go:noescape
+func tile2x16PairsAVX2(t *uint64)
+
+// tile1x16PairsAVX2 computes an integer tile of 1 rows: see _generate/integer.go.
+//
+//go:noescape
+func tile1x16PairsAVX2(t *uint64)
+
+// packPairsU1AVX2 interleaves two rows of bytes: see _generate/integer.go.
+//
+//go:noescape
+func packPairsU1AVX2(dst *int16, src *byte, start int, offsets *int, pairs int, mask *int32)
+
+// packPairsS1AVX2 interleaves two rows of bytes: see _generate/integer.go.
+//
+//go:noescape
+func packPairsS1AVX2(dst *int16, src *byte, start int, offsets *int, pairs int, mask *int32)
+
+// packPairsU2AVX2 interleaves two rows of bytes: see _generate/integer.go.
+//
+//go:noescape
+func packPairsU2AVX2(dst *int16, src *byte, start int, offsets *int, pairs int, mask *int32)
+
+// widenUAVX2 widens bytes: see _generate/integer.go.
+//
+//go:noescape
+func widenUAVX2(dst *int16, x *byte, n int)
+
+// widenSAVX2 widens bytes: see _generate/integer.go.
+//
+//go:noescape
+func widenSAVX2(dst *int16, x *byte, n int)
+
 // packQuads1AVX512 interleaves four rows of bytes: see _generate/integer.go.
 //
 //go:noescape
@@ -108,3 +158,28 @@ func dequantizeUAVX512(dst *float32, x *byte, n int, scale float32, zero int32)
 //
 //go:noescape
 func dequantizeSAVX512(dst *float32, x *byte, n int, scale float32, zero int32)
+
+// requantizeAVX2 turns sums into bytes: see _generate/integer.go.
+//
+//go:noescape
+func requantizeAVX2(dst *byte, sums *int32, n int, bias int32, first float32, second float32, out float32, zero int32, low int32)
+
+// requantizeColumnsAVX2 turns sums into bytes: see _generate/integer.go.
+//
+//go:noescape
+func requantizeColumnsAVX2(dst *byte, sums *int32, n int, bias int32, second *float32, first float32, out float32, zero int32, low int32)
+
+// quantizeAVX2 turns floats into bytes: see _generate/integer.go.
+//
+//go:noescape
+func quantizeAVX2(dst *byte, x *float32, n int, out float32, zero int32, low int32)
+
+// dequantizeUAVX2 turns bytes into floats: see _generate/integer.go.
+//
+//go:noescape
+func dequantizeUAVX2(dst *float32, x *byte, n int, scale float32, zero int32)
+
+// dequantizeSAVX2 turns bytes into floats: see _generate/integer.go.
+//
+//go:noescape
+func dequantizeSAVX2(dst *float32, x *byte, n int, scale float32, zero int32)

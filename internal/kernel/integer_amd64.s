@@ -2542,6 +2542,938 @@ store:
 	VZEROUPPER
 	RET
 
+// func tile6x16PairsAVX2(t *uint64)
+// Requires: AVX, AVX2
+TEXT ·tile6x16PairsAVX2(SB), NOSPLIT, $0-8
+	MOVQ   t+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   32(AX), SI
+	MOVQ   48(AX), DI
+	MOVQ   40(AX), R8
+	MOVQ   16(AX), R8
+	LEAQ   (R8)(BX*2), R9
+	ADDQ   BX, R9
+	MOVL   64(AX), AX
+	TESTL  $0x00000001, AX
+	JNE    fromDst
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	JMP    sum
+
+fromDst:
+	MOVQ    CX, AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	ADDQ    DX, AX
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	ADDQ    DX, AX
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	ADDQ    DX, AX
+	VMOVUPS (AX), Y6
+	VMOVUPS 32(AX), Y7
+	ADDQ    DX, AX
+	VMOVUPS (AX), Y8
+	VMOVUPS 32(AX), Y9
+	ADDQ    DX, AX
+	VMOVUPS (AX), Y10
+	VMOVUPS 32(AX), Y11
+
+sum:
+	SUBQ $0x04, DI
+	JL   tail
+
+many:
+	VMOVDQU      (SI), Y12
+	VMOVDQU      32(SI), Y13
+	VPBROADCASTD (R8), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD (R8)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD (R8)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD (R9), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD (R9)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD (R9)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y10, Y10
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y11, Y11
+	VMOVDQU      64(SI), Y12
+	VMOVDQU      96(SI), Y13
+	VPBROADCASTD 4(R8), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 4(R8)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD 4(R8)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD 4(R9), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD 4(R9)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD 4(R9)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y10, Y10
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y11, Y11
+	VMOVDQU      128(SI), Y12
+	VMOVDQU      160(SI), Y13
+	VPBROADCASTD 8(R8), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 8(R8)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD 8(R8)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD 8(R9), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD 8(R9)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD 8(R9)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y10, Y10
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y11, Y11
+	VMOVDQU      192(SI), Y12
+	VMOVDQU      224(SI), Y13
+	VPBROADCASTD 12(R8), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD 12(R8)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD 12(R8)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD 12(R9), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD 12(R9)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD 12(R9)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y10, Y10
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y11, Y11
+	ADDQ         $0x10, R8
+	ADDQ         $0x10, R9
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x04, DI
+	JGE          many
+
+tail:
+	ADDQ $0x04, DI
+	JE   store
+
+one:
+	VMOVDQU      (SI), Y12
+	VMOVDQU      32(SI), Y13
+	VPBROADCASTD (R8), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y0, Y0
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y1, Y1
+	VPBROADCASTD (R8)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y2, Y2
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y3, Y3
+	VPBROADCASTD (R8)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y4, Y4
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y5, Y5
+	VPBROADCASTD (R9), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y6, Y6
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y7, Y7
+	VPBROADCASTD (R9)(BX*1), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y8, Y8
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y9, Y9
+	VPBROADCASTD (R9)(BX*2), Y14
+	VPMADDWD     Y12, Y14, Y15
+	VPADDD       Y15, Y10, Y10
+	VPMADDWD     Y13, Y14, Y14
+	VPADDD       Y14, Y11, Y11
+	ADDQ         $0x04, R8
+	ADDQ         $0x04, R9
+	ADDQ         $0x00000040, SI
+	DECQ         DI
+	JNE          one
+
+store:
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y6, (CX)
+	VMOVUPS Y7, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y8, (CX)
+	VMOVUPS Y9, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y10, (CX)
+	VMOVUPS Y11, 32(CX)
+	VZEROUPPER
+	RET
+
+// func tile4x16PairsAVX2(t *uint64)
+// Requires: AVX, AVX2
+TEXT ·tile4x16PairsAVX2(SB), NOSPLIT, $0-8
+	MOVQ   t+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   32(AX), SI
+	MOVQ   48(AX), DI
+	MOVQ   40(AX), R8
+	MOVQ   16(AX), R8
+	LEAQ   (R8)(BX*2), R9
+	ADDQ   BX, R9
+	MOVL   64(AX), AX
+	TESTL  $0x00000001, AX
+	JNE    fromDst
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	JMP    sum
+
+fromDst:
+	MOVQ    CX, AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	ADDQ    DX, AX
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	ADDQ    DX, AX
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	ADDQ    DX, AX
+	VMOVUPS (AX), Y6
+	VMOVUPS 32(AX), Y7
+
+sum:
+	SUBQ $0x04, DI
+	JL   tail
+
+many:
+	VMOVDQU      (SI), Y8
+	VMOVDQU      32(SI), Y9
+	VPBROADCASTD (R8), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD (R8)(BX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD (R8)(BX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD (R9), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y6, Y6
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y7, Y7
+	VMOVDQU      64(SI), Y8
+	VMOVDQU      96(SI), Y9
+	VPBROADCASTD 4(R8), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 4(R8)(BX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 4(R8)(BX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 4(R9), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y6, Y6
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y7, Y7
+	VMOVDQU      128(SI), Y8
+	VMOVDQU      160(SI), Y9
+	VPBROADCASTD 8(R8), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 8(R8)(BX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 8(R8)(BX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 8(R9), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y6, Y6
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y7, Y7
+	VMOVDQU      192(SI), Y8
+	VMOVDQU      224(SI), Y9
+	VPBROADCASTD 12(R8), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 12(R8)(BX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 12(R8)(BX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 12(R9), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y6, Y6
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y7, Y7
+	ADDQ         $0x10, R8
+	ADDQ         $0x10, R9
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x04, DI
+	JGE          many
+
+tail:
+	ADDQ $0x04, DI
+	JE   store
+
+one:
+	VMOVDQU      (SI), Y8
+	VMOVDQU      32(SI), Y9
+	VPBROADCASTD (R8), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD (R8)(BX*1), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD (R8)(BX*2), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD (R9), Y10
+	VPMADDWD     Y8, Y10, Y11
+	VPADDD       Y11, Y6, Y6
+	VPMADDWD     Y9, Y10, Y10
+	VPADDD       Y10, Y7, Y7
+	ADDQ         $0x04, R8
+	ADDQ         $0x04, R9
+	ADDQ         $0x00000040, SI
+	DECQ         DI
+	JNE          one
+
+store:
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y6, (CX)
+	VMOVUPS Y7, 32(CX)
+	VZEROUPPER
+	RET
+
+// func tile3x16PairsAVX2(t *uint64)
+// Requires: AVX, AVX2
+TEXT ·tile3x16PairsAVX2(SB), NOSPLIT, $0-8
+	MOVQ   t+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   32(AX), SI
+	MOVQ   48(AX), DI
+	MOVQ   40(AX), R8
+	MOVQ   16(AX), R8
+	MOVL   64(AX), AX
+	TESTL  $0x00000001, AX
+	JNE    fromDst
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	JMP    sum
+
+fromDst:
+	MOVQ    CX, AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	ADDQ    DX, AX
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	ADDQ    DX, AX
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+
+sum:
+	SUBQ $0x04, DI
+	JL   tail
+
+many:
+	VMOVDQU      (SI), Y6
+	VMOVDQU      32(SI), Y7
+	VPBROADCASTD (R8), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD (R8)(BX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD (R8)(BX*2), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y4, Y4
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y5, Y5
+	VMOVDQU      64(SI), Y6
+	VMOVDQU      96(SI), Y7
+	VPBROADCASTD 4(R8), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD 4(R8)(BX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD 4(R8)(BX*2), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y4, Y4
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y5, Y5
+	VMOVDQU      128(SI), Y6
+	VMOVDQU      160(SI), Y7
+	VPBROADCASTD 8(R8), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD 8(R8)(BX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD 8(R8)(BX*2), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y4, Y4
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y5, Y5
+	VMOVDQU      192(SI), Y6
+	VMOVDQU      224(SI), Y7
+	VPBROADCASTD 12(R8), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD 12(R8)(BX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD 12(R8)(BX*2), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y4, Y4
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y5, Y5
+	ADDQ         $0x10, R8
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x04, DI
+	JGE          many
+
+tail:
+	ADDQ $0x04, DI
+	JE   store
+
+one:
+	VMOVDQU      (SI), Y6
+	VMOVDQU      32(SI), Y7
+	VPBROADCASTD (R8), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y1, Y1
+	VPBROADCASTD (R8)(BX*1), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y3, Y3
+	VPBROADCASTD (R8)(BX*2), Y8
+	VPMADDWD     Y6, Y8, Y9
+	VPADDD       Y9, Y4, Y4
+	VPMADDWD     Y7, Y8, Y8
+	VPADDD       Y8, Y5, Y5
+	ADDQ         $0x04, R8
+	ADDQ         $0x00000040, SI
+	DECQ         DI
+	JNE          one
+
+store:
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	VZEROUPPER
+	RET
+
+// func tile2x16PairsAVX2(t *uint64)
+// Requires: AVX, AVX2
+TEXT ·tile2x16PairsAVX2(SB), NOSPLIT, $0-8
+	MOVQ   t+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	MOVQ   24(AX), BX
+	MOVQ   32(AX), SI
+	MOVQ   48(AX), DI
+	MOVQ   40(AX), R8
+	MOVQ   16(AX), R8
+	MOVL   64(AX), AX
+	TESTL  $0x00000001, AX
+	JNE    fromDst
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	JMP    sum
+
+fromDst:
+	MOVQ    CX, AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	ADDQ    DX, AX
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+
+sum:
+	SUBQ $0x04, DI
+	JL   tail
+
+many:
+	VMOVDQU      (SI), Y4
+	VMOVDQU      32(SI), Y5
+	VPBROADCASTD (R8), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD (R8)(BX*1), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y2, Y2
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y3, Y3
+	VMOVDQU      64(SI), Y4
+	VMOVDQU      96(SI), Y5
+	VPBROADCASTD 4(R8), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 4(R8)(BX*1), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y2, Y2
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y3, Y3
+	VMOVDQU      128(SI), Y4
+	VMOVDQU      160(SI), Y5
+	VPBROADCASTD 8(R8), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 8(R8)(BX*1), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y2, Y2
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y3, Y3
+	VMOVDQU      192(SI), Y4
+	VMOVDQU      224(SI), Y5
+	VPBROADCASTD 12(R8), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD 12(R8)(BX*1), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y2, Y2
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y3, Y3
+	ADDQ         $0x10, R8
+	ADDQ         $0x00000100, SI
+	SUBQ         $0x04, DI
+	JGE          many
+
+tail:
+	ADDQ $0x04, DI
+	JE   store
+
+one:
+	VMOVDQU      (SI), Y4
+	VMOVDQU      32(SI), Y5
+	VPBROADCASTD (R8), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y0, Y0
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y1, Y1
+	VPBROADCASTD (R8)(BX*1), Y6
+	VPMADDWD     Y4, Y6, Y7
+	VPADDD       Y7, Y2, Y2
+	VPMADDWD     Y5, Y6, Y6
+	VPADDD       Y6, Y3, Y3
+	ADDQ         $0x04, R8
+	ADDQ         $0x00000040, SI
+	DECQ         DI
+	JNE          one
+
+store:
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	VZEROUPPER
+	RET
+
+// func tile1x16PairsAVX2(t *uint64)
+// Requires: AVX, AVX2
+TEXT ·tile1x16PairsAVX2(SB), NOSPLIT, $0-8
+	MOVQ   t+0(FP), AX
+	MOVQ   (AX), CX
+	MOVQ   8(AX), DX
+	MOVQ   24(AX), DX
+	MOVQ   32(AX), DX
+	MOVQ   48(AX), BX
+	MOVQ   40(AX), SI
+	MOVQ   16(AX), SI
+	MOVL   64(AX), AX
+	TESTL  $0x00000001, AX
+	JNE    fromDst
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	JMP    sum
+
+fromDst:
+	MOVQ    CX, AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+
+sum:
+	SUBQ $0x04, BX
+	JL   tail
+
+many:
+	VMOVDQU      (DX), Y2
+	VMOVDQU      32(DX), Y3
+	VPBROADCASTD (SI), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	VMOVDQU      64(DX), Y2
+	VMOVDQU      96(DX), Y3
+	VPBROADCASTD 4(SI), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	VMOVDQU      128(DX), Y2
+	VMOVDQU      160(DX), Y3
+	VPBROADCASTD 8(SI), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	VMOVDQU      192(DX), Y2
+	VMOVDQU      224(DX), Y3
+	VPBROADCASTD 12(SI), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	ADDQ         $0x10, SI
+	ADDQ         $0x00000100, DX
+	SUBQ         $0x04, BX
+	JGE          many
+
+tail:
+	ADDQ $0x04, BX
+	JE   store
+
+one:
+	VMOVDQU      (DX), Y2
+	VMOVDQU      32(DX), Y3
+	VPBROADCASTD (SI), Y4
+	VPMADDWD     Y2, Y4, Y2
+	VPADDD       Y2, Y0, Y0
+	VPMADDWD     Y3, Y4, Y4
+	VPADDD       Y4, Y1, Y1
+	ADDQ         $0x04, SI
+	ADDQ         $0x00000040, DX
+	DECQ         BX
+	JNE          one
+
+store:
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VZEROUPPER
+	RET
+
+// func packPairsU1AVX2(dst *int16, src *byte, start int, offsets *int, pairs int, mask *int32)
+// Requires: AVX, AVX2
+TEXT ·packPairsU1AVX2(SB), NOSPLIT, $0-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    offsets+24(FP), DX
+	MOVQ    start+16(FP), BX
+	ADDQ    BX, CX
+	MOVQ    pairs+32(FP), BX
+	MOVQ    mask+40(FP), SI
+	VMOVDQU (SI), Y0
+	VMOVDQU 32(SI), Y1
+
+pair:
+	MOVQ       (DX), SI
+	VPMOVZXBW  (CX)(SI*1), Y2
+	MOVQ       8(DX), SI
+	VPMOVZXBW  (CX)(SI*1), Y3
+	VPUNPCKLWD Y3, Y2, Y4
+	VPUNPCKHWD Y3, Y2, Y2
+	VPERM2I128 $0x20, Y2, Y4, Y3
+	VMOVDQU    (AX), Y5
+	VPBLENDVB  Y0, Y3, Y5, Y3
+	VMOVDQU    Y3, (AX)
+	VPERM2I128 $0x31, Y2, Y4, Y2
+	VMOVDQU    32(AX), Y3
+	VPBLENDVB  Y1, Y2, Y3, Y2
+	VMOVDQU    Y2, 32(AX)
+	ADDQ       $0x10, DX
+	ADDQ       $0x40, AX
+	DECQ       BX
+	JNE        pair
+	VZEROUPPER
+	RET
+
+// func packPairsS1AVX2(dst *int16, src *byte, start int, offsets *int, pairs int, mask *int32)
+// Requires: AVX, AVX2
+TEXT ·packPairsS1AVX2(SB), NOSPLIT, $0-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    offsets+24(FP), DX
+	MOVQ    start+16(FP), BX
+	ADDQ    BX, CX
+	MOVQ    pairs+32(FP), BX
+	MOVQ    mask+40(FP), SI
+	VMOVDQU (SI), Y0
+	VMOVDQU 32(SI), Y1
+
+pair:
+	MOVQ       (DX), SI
+	VPMOVSXBW  (CX)(SI*1), Y2
+	MOVQ       8(DX), SI
+	VPMOVSXBW  (CX)(SI*1), Y3
+	VPUNPCKLWD Y3, Y2, Y4
+	VPUNPCKHWD Y3, Y2, Y2
+	VPERM2I128 $0x20, Y2, Y4, Y3
+	VMOVDQU    (AX), Y5
+	VPBLENDVB  Y0, Y3, Y5, Y3
+	VMOVDQU    Y3, (AX)
+	VPERM2I128 $0x31, Y2, Y4, Y2
+	VMOVDQU    32(AX), Y3
+	VPBLENDVB  Y1, Y2, Y3, Y2
+	VMOVDQU    Y2, 32(AX)
+	ADDQ       $0x10, DX
+	ADDQ       $0x40, AX
+	DECQ       BX
+	JNE        pair
+	VZEROUPPER
+	RET
+
+// func packPairsU2AVX2(dst *int16, src *byte, start int, offsets *int, pairs int, mask *int32)
+// Requires: AVX, AVX2
+TEXT ·packPairsU2AVX2(SB), NOSPLIT, $0-48
+	MOVQ     dst+0(FP), AX
+	MOVQ     src+8(FP), CX
+	MOVQ     offsets+24(FP), DX
+	MOVQ     start+16(FP), BX
+	ADDQ     BX, CX
+	MOVQ     pairs+32(FP), BX
+	MOVQ     mask+40(FP), SI
+	VMOVDQU  (SI), Y0
+	VMOVDQU  32(SI), Y1
+	VPCMPEQW Y2, Y2, Y2
+	VPSRLW   $0x08, Y2, Y2
+
+pair:
+	MOVQ       (DX), SI
+	VPAND      (CX)(SI*1), Y2, Y3
+	MOVQ       8(DX), SI
+	VPAND      (CX)(SI*1), Y2, Y4
+	VPUNPCKLWD Y4, Y3, Y5
+	VPUNPCKHWD Y4, Y3, Y3
+	VPERM2I128 $0x20, Y3, Y5, Y4
+	VMOVDQU    (AX), Y6
+	VPBLENDVB  Y0, Y4, Y6, Y4
+	VMOVDQU    Y4, (AX)
+	VPERM2I128 $0x31, Y3, Y5, Y3
+	VMOVDQU    32(AX), Y4
+	VPBLENDVB  Y1, Y3, Y4, Y3
+	VMOVDQU    Y3, 32(AX)
+	ADDQ       $0x10, DX
+	ADDQ       $0x40, AX
+	DECQ       BX
+	JNE        pair
+	VZEROUPPER
+	RET
+
+// func widenUAVX2(dst *int16, x *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·widenUAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VPMOVZXBW (CX), Y0
+	VMOVDQU   Y0, (AX)
+	ADDQ      $0x10, CX
+	ADDQ      $0x20, AX
+	SUBQ      $0x10, DX
+	JNE       loop
+	VZEROUPPER
+	RET
+
+// func widenSAVX2(dst *int16, x *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·widenSAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VPMOVSXBW (CX), Y0
+	VMOVDQU   Y0, (AX)
+	ADDQ      $0x10, CX
+	ADDQ      $0x20, AX
+	SUBQ      $0x10, DX
+	JNE       loop
+	VZEROUPPER
+	RET
+
 // func packQuads1AVX512(dst *byte, src *byte, offsets *int, quads int, mask uint64)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·packQuads1AVX512(SB), NOSPLIT, $0-40
@@ -2647,41 +3579,47 @@ TEXT ·requantizeAVX512(SB), NOSPLIT, $0-48
 	MOVQ         sums+8(FP), CX
 	MOVQ         n+16(FP), DX
 	MOVL         bias+24(FP), BX
-	VPBROADCASTD BX, Z0
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Z0
 	MOVSS        first+28(FP), X1
 	VBROADCASTSS X1, Z1
 	MOVSS        out+36(FP), X2
 	VBROADCASTSS X2, Z2
 	MOVL         zero+40(FP), BX
-	VPBROADCASTD BX, Z5
+	VMOVD        BX, X3
+	VPBROADCASTD X3, Z3
 	MOVL         low+44(FP), BX
-	VPBROADCASTD BX, Z6
+	VMOVD        BX, X4
+	VPBROADCASTD X4, Z4
 	MOVL         $0x000000ff, BX
-	VPBROADCASTD BX, Z7
-	VPADDD       Z6, Z7, Z7
+	VMOVD        BX, X5
+	VPBROADCASTD X5, Z5
+	VPADDD       Z4, Z5, Z5
 	MOVL         $0x4b800000, BX
-	VPBROADCASTD BX, Z3
+	VMOVD        BX, X6
+	VPBROADCASTD X6, Z6
 	MOVL         $0xcb800000, BX
-	VPBROADCASTD BX, Z4
+	VMOVD        BX, X7
+	VPBROADCASTD X7, Z7
 	MOVSS        second+32(FP), X8
 	VBROADCASTSS X8, Z8
 
 loop:
-	VMOVDQU32 (CX), Z9
+	VMOVUPS   (CX), Z9
 	VPADDD    Z0, Z9, Z9
 	VCVTDQ2PS Z9, Z9
 	VMULPS    Z1, Z9, Z9
 	VMULPS    Z8, Z9, Z9
 	VDIVPS    Z2, Z9, Z9
-	VMINPS    Z3, Z9, Z9
-	VMAXPS    Z4, Z9, Z9
+	VMINPS    Z6, Z9, Z9
+	VMAXPS    Z7, Z9, Z9
 	VCVTPS2DQ Z9, Z9
-	VPADDD    Z5, Z9, Z9
-	VPMAXSD   Z6, Z9, Z9
-	VPMINSD   Z7, Z9, Z9
+	VPADDD    Z3, Z9, Z9
+	VPMAXSD   Z4, Z9, Z9
+	VPMINSD   Z5, Z9, Z9
 	VPMOVDB   Z9, (AX)
-	ADDQ      $0x40, CX
 	ADDQ      $0x10, AX
+	ADDQ      $0x40, CX
 	SUBQ      $0x10, DX
 	JNE       loop
 	VZEROUPPER
@@ -2694,41 +3632,47 @@ TEXT ·requantizeColumnsAVX512(SB), NOSPLIT, $0-56
 	MOVQ         sums+8(FP), CX
 	MOVQ         n+16(FP), DX
 	MOVL         bias+24(FP), BX
-	VPBROADCASTD BX, Z0
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Z0
 	MOVSS        first+40(FP), X1
 	VBROADCASTSS X1, Z1
 	MOVSS        out+44(FP), X2
 	VBROADCASTSS X2, Z2
 	MOVL         zero+48(FP), BX
-	VPBROADCASTD BX, Z5
+	VMOVD        BX, X3
+	VPBROADCASTD X3, Z3
 	MOVL         low+52(FP), BX
-	VPBROADCASTD BX, Z6
+	VMOVD        BX, X4
+	VPBROADCASTD X4, Z4
 	MOVL         $0x000000ff, BX
-	VPBROADCASTD BX, Z7
-	VPADDD       Z6, Z7, Z7
+	VMOVD        BX, X5
+	VPBROADCASTD X5, Z5
+	VPADDD       Z4, Z5, Z5
 	MOVL         $0x4b800000, BX
-	VPBROADCASTD BX, Z3
+	VMOVD        BX, X6
+	VPBROADCASTD X6, Z6
 	MOVL         $0xcb800000, BX
-	VPBROADCASTD BX, Z4
+	VMOVD        BX, X7
+	VPBROADCASTD X7, Z7
 	MOVQ         second+32(FP), BX
 
 loop:
-	VMOVDQU32 (CX), Z8
+	VMOVUPS   (CX), Z8
 	VPADDD    Z0, Z8, Z8
 	VCVTDQ2PS Z8, Z8
 	VMULPS    Z1, Z8, Z8
 	VMULPS    (BX), Z8, Z8
-	ADDQ      $0x40, BX
 	VDIVPS    Z2, Z8, Z8
-	VMINPS    Z3, Z8, Z8
-	VMAXPS    Z4, Z8, Z8
+	VMINPS    Z6, Z8, Z8
+	VMAXPS    Z7, Z8, Z8
 	VCVTPS2DQ Z8, Z8
-	VPADDD    Z5, Z8, Z8
-	VPMAXSD   Z6, Z8, Z8
-	VPMINSD   Z7, Z8, Z8
+	VPADDD    Z3, Z8, Z8
+	VPMAXSD   Z4, Z8, Z8
+	VPMINSD   Z5, Z8, Z8
 	VPMOVDB   Z8, (AX)
-	ADDQ      $0x40, CX
 	ADDQ      $0x10, AX
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, BX
 	SUBQ      $0x10, DX
 	JNE       loop
 	VZEROUPPER
@@ -2743,29 +3687,34 @@ TEXT ·quantizeAVX512(SB), NOSPLIT, $0-36
 	MOVSS        out+24(FP), X0
 	VBROADCASTSS X0, Z0
 	MOVL         zero+28(FP), BX
-	VPBROADCASTD BX, Z3
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Z1
 	MOVL         low+32(FP), BX
-	VPBROADCASTD BX, Z4
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Z2
 	MOVL         $0x000000ff, BX
-	VPBROADCASTD BX, Z5
-	VPADDD       Z4, Z5, Z5
+	VMOVD        BX, X3
+	VPBROADCASTD X3, Z3
+	VPADDD       Z2, Z3, Z3
 	MOVL         $0x4b800000, BX
-	VPBROADCASTD BX, Z1
+	VMOVD        BX, X4
+	VPBROADCASTD X4, Z4
 	MOVL         $0xcb800000, BX
-	VPBROADCASTD BX, Z2
+	VMOVD        BX, X5
+	VPBROADCASTD X5, Z5
 
 loop:
 	VMOVUPS   (CX), Z6
 	VDIVPS    Z0, Z6, Z6
-	VMINPS    Z1, Z6, Z6
-	VMAXPS    Z2, Z6, Z6
+	VMINPS    Z4, Z6, Z6
+	VMAXPS    Z5, Z6, Z6
 	VCVTPS2DQ Z6, Z6
-	VPADDD    Z3, Z6, Z6
-	VPMAXSD   Z4, Z6, Z6
-	VPMINSD   Z5, Z6, Z6
+	VPADDD    Z1, Z6, Z6
+	VPMAXSD   Z2, Z6, Z6
+	VPMINSD   Z3, Z6, Z6
 	VPMOVDB   Z6, (AX)
-	ADDQ      $0x40, CX
 	ADDQ      $0x10, AX
+	ADDQ      $0x40, CX
 	SUBQ      $0x10, DX
 	JNE       loop
 	VZEROUPPER
@@ -2780,7 +3729,8 @@ TEXT ·dequantizeUAVX512(SB), NOSPLIT, $0-32
 	MOVSS        scale+24(FP), X0
 	VBROADCASTSS X0, Z0
 	MOVL         zero+28(FP), BX
-	VPBROADCASTD BX, Z1
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Z1
 
 loop:
 	VPMOVZXBD (CX), Z2
@@ -2804,7 +3754,8 @@ TEXT ·dequantizeSAVX512(SB), NOSPLIT, $0-32
 	MOVSS        scale+24(FP), X0
 	VBROADCASTSS X0, Z0
 	MOVL         zero+28(FP), BX
-	VPBROADCASTD BX, Z1
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Z1
 
 loop:
 	VPMOVSXBD (CX), Z2
@@ -2815,6 +3766,222 @@ loop:
 	ADDQ      $0x10, CX
 	ADDQ      $0x40, AX
 	SUBQ      $0x10, DX
+	JNE       loop
+	VZEROUPPER
+	RET
+
+// func requantizeAVX2(dst *byte, sums *int32, n int, bias int32, first float32, second float32, out float32, zero int32, low int32)
+// Requires: AVX, AVX2, SSE
+TEXT ·requantizeAVX2(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         sums+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVL         bias+24(FP), BX
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Y0
+	MOVSS        first+28(FP), X1
+	VBROADCASTSS X1, Y1
+	MOVSS        out+36(FP), X2
+	VBROADCASTSS X2, Y2
+	MOVL         zero+40(FP), BX
+	VMOVD        BX, X3
+	VPBROADCASTD X3, Y3
+	MOVL         low+44(FP), BX
+	VMOVD        BX, X4
+	VPBROADCASTD X4, Y4
+	MOVL         $0x000000ff, BX
+	VMOVD        BX, X5
+	VPBROADCASTD X5, Y5
+	VPADDD       Y4, Y5, Y5
+	MOVL         $0x4b800000, BX
+	VMOVD        BX, X6
+	VPBROADCASTD X6, Y6
+	MOVL         $0xcb800000, BX
+	VMOVD        BX, X7
+	VPBROADCASTD X7, Y7
+	MOVSS        second+32(FP), X8
+	VBROADCASTSS X8, Y8
+
+loop:
+	VMOVUPS      (CX), Y9
+	VPADDD       Y0, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y1, Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VDIVPS       Y2, Y9, Y9
+	VMINPS       Y6, Y9, Y9
+	VMAXPS       Y7, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPADDD       Y3, Y9, Y9
+	VPMAXSD      Y4, Y9, Y9
+	VPMINSD      Y5, Y9, Y9
+	VPSLLD       $0x18, Y9, Y9
+	VPSRLD       $0x18, Y9, Y9
+	VPACKUSDW    Y9, Y9, Y9
+	VPACKUSWB    Y9, Y9, Y9
+	VEXTRACTI128 $0x01, Y9, X10
+	VPUNPCKLDQ   X10, X9, X10
+	VMOVQ        X10, (AX)
+	ADDQ         $0x08, AX
+	ADDQ         $0x20, CX
+	SUBQ         $0x08, DX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func requantizeColumnsAVX2(dst *byte, sums *int32, n int, bias int32, second *float32, first float32, out float32, zero int32, low int32)
+// Requires: AVX, AVX2, SSE
+TEXT ·requantizeColumnsAVX2(SB), NOSPLIT, $0-56
+	MOVQ         dst+0(FP), AX
+	MOVQ         sums+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVL         bias+24(FP), BX
+	VMOVD        BX, X0
+	VPBROADCASTD X0, Y0
+	MOVSS        first+40(FP), X1
+	VBROADCASTSS X1, Y1
+	MOVSS        out+44(FP), X2
+	VBROADCASTSS X2, Y2
+	MOVL         zero+48(FP), BX
+	VMOVD        BX, X3
+	VPBROADCASTD X3, Y3
+	MOVL         low+52(FP), BX
+	VMOVD        BX, X4
+	VPBROADCASTD X4, Y4
+	MOVL         $0x000000ff, BX
+	VMOVD        BX, X5
+	VPBROADCASTD X5, Y5
+	VPADDD       Y4, Y5, Y5
+	MOVL         $0x4b800000, BX
+	VMOVD        BX, X6
+	VPBROADCASTD X6, Y6
+	MOVL         $0xcb800000, BX
+	VMOVD        BX, X7
+	VPBROADCASTD X7, Y7
+	MOVQ         second+32(FP), BX
+
+loop:
+	VMOVUPS      (CX), Y8
+	VPADDD       Y0, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y1, Y8, Y8
+	VMULPS       (BX), Y8, Y8
+	VDIVPS       Y2, Y8, Y8
+	VMINPS       Y6, Y8, Y8
+	VMAXPS       Y7, Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VPADDD       Y3, Y8, Y8
+	VPMAXSD      Y4, Y8, Y8
+	VPMINSD      Y5, Y8, Y8
+	VPSLLD       $0x18, Y8, Y8
+	VPSRLD       $0x18, Y8, Y8
+	VPACKUSDW    Y8, Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X9
+	VPUNPCKLDQ   X9, X8, X9
+	VMOVQ        X9, (AX)
+	ADDQ         $0x08, AX
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, BX
+	SUBQ         $0x08, DX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func quantizeAVX2(dst *byte, x *float32, n int, out float32, zero int32, low int32)
+// Requires: AVX, AVX2, SSE
+TEXT ·quantizeAVX2(SB), NOSPLIT, $0-36
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVSS        out+24(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVL         zero+28(FP), BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Y1
+	MOVL         low+32(FP), BX
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Y2
+	MOVL         $0x000000ff, BX
+	VMOVD        BX, X3
+	VPBROADCASTD X3, Y3
+	VPADDD       Y2, Y3, Y3
+	MOVL         $0x4b800000, BX
+	VMOVD        BX, X4
+	VPBROADCASTD X4, Y4
+	MOVL         $0xcb800000, BX
+	VMOVD        BX, X5
+	VPBROADCASTD X5, Y5
+
+loop:
+	VMOVUPS      (CX), Y6
+	VDIVPS       Y0, Y6, Y6
+	VMINPS       Y4, Y6, Y6
+	VMAXPS       Y5, Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VPADDD       Y1, Y6, Y6
+	VPMAXSD      Y2, Y6, Y6
+	VPMINSD      Y3, Y6, Y6
+	VPSLLD       $0x18, Y6, Y6
+	VPSRLD       $0x18, Y6, Y6
+	VPACKUSDW    Y6, Y6, Y6
+	VPACKUSWB    Y6, Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X7
+	VPUNPCKLDQ   X7, X6, X7
+	VMOVQ        X7, (AX)
+	ADDQ         $0x08, AX
+	ADDQ         $0x20, CX
+	SUBQ         $0x08, DX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func dequantizeUAVX2(dst *float32, x *byte, n int, scale float32, zero int32)
+// Requires: AVX, AVX2, SSE
+TEXT ·dequantizeUAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVSS        scale+24(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVL         zero+28(FP), BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Y1
+
+loop:
+	VPMOVZXBD (CX), Y2
+	VPSUBD    Y1, Y2, Y2
+	VCVTDQ2PS Y2, Y2
+	VMULPS    Y0, Y2, Y2
+	VMOVUPS   Y2, (AX)
+	ADDQ      $0x08, CX
+	ADDQ      $0x20, AX
+	SUBQ      $0x08, DX
+	JNE       loop
+	VZEROUPPER
+	RET
+
+// func dequantizeSAVX2(dst *float32, x *byte, n int, scale float32, zero int32)
+// Requires: AVX, AVX2, SSE
+TEXT ·dequantizeSAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVSS        scale+24(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVL         zero+28(FP), BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Y1
+
+loop:
+	VPMOVSXBD (CX), Y2
+	VPSUBD    Y1, Y2, Y2
+	VCVTDQ2PS Y2, Y2
+	VMULPS    Y0, Y2, Y2
+	VMOVUPS   Y2, (AX)
+	ADDQ      $0x08, CX
+	ADDQ      $0x20, AX
+	SUBQ      $0x08, DX
 	JNE       loop
 	VZEROUPPER
 	RET

@@ -2,11 +2,9 @@
 
 package kernel
 
-func integerKernels() bool { return false }
-
-func (p *integerProduct) padLeft(*byteColumns) {}
-
-func (p *integerProduct) block(b *byteColumns, i0, i1, j0, j1 int) { p.blockPlain(b, i0, i1, j0, j1) }
+func (p *integerProduct) blocks(*byteColumns) (block func(b *byteColumns, i0, i1, j0, j1 int), release func()) {
+	return p.blockPlain, func() {}
+}
 
 func requantize([]uint8, []int32, int32, float32, float32, float32, int32, int32) int { return 0 }
 

@@ -43,6 +43,71 @@ func TestProductBytes(t *testing.T) {
 	})
 }
 
+// TestProductBytesExtremes sums the largest products of either sign: 255*-128 and 255*127, and for signed operands
+// -128*-128, as often as int32 holds them.
+func TestProductBytesExtremes(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		for _, k := range []int{1, 2, 3, MaxIntegerTerms} {
+			const m, n = 2, 3
+			for _, v := range []int8{-128, 127} {
+				a, b, s, got := make([]uint8, m*k), make([]int8, k*n), make([]int8, m*k), make([]int32, m*n)
+				fillWith(a, 255)
+				fillWith(b, v)
+				fillWith(s, -128)
+				ProductBytes(got, m, n, k, a, b, 1)
+				for _, sum := range got {
+					if want := int32(k) * 255 * int32(v); sum != want {
+						t.Fatalf("%d times 255*%d: %d, want %d", k, v, sum, want)
+					}
+				}
+				ProductSignedBytes(got, m, n, k, s, b, 1)
+				for _, sum := range got {
+					if want := int32(k) * -128 * int32(v); sum != want {
+						t.Fatalf("%d times -128*%d: %d, want %d", k, v, sum, want)
+					}
+				}
+			}
+		}
+	})
+}
+
+// productBytesRef is the product of a [m, k] and b [k, n].
+func productBytesRef[T uint8 | int8](a []T, b []int8, m, n, k int) []int32 {
+	want := make([]int32, m*n)
+	for i := range m {
+		for j := range n {
+			for p := range k {
+				want[i*n+j] += int32(a[i*k+p]) * int32(b[p*n+j])
+			}
+		}
+	}
+	return want
+}
+
+func FuzzProductBytes(f *testing.F) {
+	f.Add(uint64(1), 3, 33, 5)
+	f.Add(uint64(2), 13, 70, 131)
+	f.Add(uint64(3), 1, 0, 0)
+	f.Fuzz(func(t *testing.T, seed uint64, m, n, k int) {
+		if m < 0 || m > 40 || n < 0 || n > 100 || k < 0 || k > 1200 {
+			return
+		}
+		rng := rand.New(rand.NewPCG(seed, 7))
+		a, s := randomBytes(rng, m*k)
+		_, b := randomBytes(rng, k*n)
+		unsigned, signed := productBytesRef(a, b, m, n, k), productBytesRef(s, b, m, n, k)
+		eachLevel(t, func(t *testing.T) {
+			got := make([]int32, m*n)
+			if ProductBytes(got, m, n, k, a, b, 1); !slices.Equal(got, unsigned) {
+				t.Errorf("unsigned: %v, want %v", got, unsigned)
+			}
+			if ProductSignedBytes(got, m, n, k, s, b, 2); !slices.Equal(got, signed) {
+				t.Errorf("signed: %v, want %v", got, signed)
+			}
+		})
+	})
+}
+
 func TestConvBytes(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(2, 9))
@@ -135,9 +200,34 @@ func BenchmarkProductBytes(b *testing.B) {
 			for b.Loop() {
 				ProductBytes(dst, m, n, k, x, y, 1)
 			}
-			b.ReportMetric(2*float64(m)*float64(n)*float64(k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
+			reportOperations(b, 2*float64(m)*float64(n)*float64(k))
 		})
 	}
+}
+
+func BenchmarkConvBytes(b *testing.B) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	for _, s := range [][2]int{{64, 56}, {128, 28}, {16, 32}} {
+		c, size := s[0], s[1]
+		w := &Window{In: [3]int{1, size, size}, Out: [3]int{1, size, size}, Kernel: [3]int{1, 3, 3}, Stride: [3]int{1, 1, 1}, Dilation: [3]int{1, 1, 1}, Pad: [3]int{0, 1, 1}}
+		x, _ := randomBytes(rng, c*size*size)
+		_, weights := randomBytes(rng, 9*c*c)
+		dst := make([]int32, c*size*size)
+		b.Run(fmt.Sprintf("3x3/channels=%d/size=%d", c, size), func(b *testing.B) {
+			for b.Loop() {
+				ConvBytes(dst, x, 3, weights, 1, c, c, 1, w, 1)
+			}
+			reportOperations(b, 2*float64(len(dst))*float64(9*c))
+		})
+	}
+}
+
+func BenchmarkRequantize(b *testing.B) {
+	sums, dst := make([]int32, 4096), make([]uint8, 4096)
+	for b.Loop() {
+		Requantize(dst, sums, 3, 0.5, 0.25, 0.125, 3, false)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(sums)), "ns/element")
 }
 
 func TestQuantizeAndBack(t *testing.T) {

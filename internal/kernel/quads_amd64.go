@@ -7,14 +7,21 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// integerKernels reports whether the processor multiplies bytes by fours (AVX-512 VNNI).
-func integerKernels() bool { return use == avx512 && cpu.X86.HasAVX512VNNI }
+// blocks readies the product for the best kernels that there are and returns what computes a block of it.
+func (p *integerProduct) blocks(b *byteColumns) (block func(b *byteColumns, i0, i1, j0, j1 int), release func()) {
+	release = func() {}
+	switch {
+	case p.k == 0 || use == plain:
+		return p.blockPlain, release
+	case use == avx512 && cpu.X86.HasAVX512VNNI:
+		p.padLeft(b)
+		return p.block, release
+	}
+	return p.pairs(b)
+}
 
 // padLeft lays out rows of whole quads, filled up with zeros; the right operand repeats its first row for them.
 func (p *integerProduct) padLeft(b *byteColumns) {
-	if p.k == 0 {
-		return
-	}
 	whole := (p.k + 3) / 4 * 4
 	if whole == p.k {
 		return
@@ -37,12 +44,6 @@ const quadBlock = 256
 func (p *integerProduct) block(b *byteColumns, i0, i1, j0, j1 int) {
 	const width = 32
 	panels, quads := (j1-j0+width-1)/width, p.k/4
-	if quads == 0 {
-		for i := i0; i < i1; i++ {
-			clear(p.dst[i*p.ldc+j0 : i*p.ldc+j1])
-		}
-		return
-	}
 	buf := borrow(panels * width * min(quads, quadBlock))
 	defer scratch.Put(buf)
 	packed := *buf
@@ -138,52 +139,4 @@ func callUS(t *uint64, rows int) {
 	case 1:
 		tile1x32US(t)
 	}
-}
-
-// requantize does as many as it can by vectors, and returns how many.
-func requantize(dst []uint8, sums []int32, bias int32, first, second, out float32, zero, low int32) int {
-	n := len(sums) &^ 15
-	if use != avx512 || n == 0 {
-		return 0
-	}
-	_ = dst[n-1]
-	requantizeAVX512(&dst[0], &sums[0], n, bias, first, second, out, zero, low)
-	return n
-}
-
-// requantizeColumns does as many as it can by vectors, and returns how many.
-func requantizeColumns(dst []uint8, sums []int32, first float32, second []float32, out float32, zero, low int32) int {
-	n := len(sums) &^ 15
-	if use != avx512 || n == 0 {
-		return 0
-	}
-	_, _ = dst[n-1], second[n-1]
-	requantizeColumnsAVX512(&dst[0], &sums[0], n, 0, &second[0], first, out, zero, low)
-	return n
-}
-
-// quantize does as many as it can by vectors, and returns how many. Vectors with a NaN are left to the caller.
-func quantize(dst []uint8, x []float32, scale float32, zero, low int32) int {
-	n := len(x) &^ 15
-	if use != avx512 || n == 0 || slices.ContainsFunc(x, func(v float32) bool { return v != v }) {
-		return 0
-	}
-	_ = dst[n-1]
-	quantizeAVX512(&dst[0], &x[0], n, scale, zero, low)
-	return n
-}
-
-// dequantize does as many as it can by vectors, and returns how many.
-func dequantize(dst []float32, x []uint8, scale float32, zero int32, signed bool) int {
-	n := len(x) &^ 15
-	if use != avx512 || n == 0 {
-		return 0
-	}
-	_ = dst[n-1]
-	if signed {
-		dequantizeSAVX512(&dst[0], &x[0], n, scale, zero)
-	} else {
-		dequantizeUAVX512(&dst[0], &x[0], n, scale, zero)
-	}
-	return n
 }

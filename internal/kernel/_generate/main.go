@@ -15,11 +15,13 @@ import (
 // parts are the files that can be generated.
 var parts = map[string]func(){
 	"blocks":    blockKernels,
+	"codebook":  codebookKernels,
 	"depthwise": depthwiseKernels,
 	"gemm":      gemmKernels,
 	"half":      halfKernels,
 	"integer":   integerKernels,
 	"pack":      packKernels,
+	"planes":    planesKernels,
 	"span":      spanKernels,
 	"vector":    vectorKernels,
 }

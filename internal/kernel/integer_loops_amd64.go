@@ -1,0 +1,76 @@
+package kernel
+
+import "slices"
+
+// filled returns how many of n elements fill vectors of the level in use.
+func filled(n int) int {
+	if use == plain {
+		return 0
+	}
+	return n &^ (use.lanes() - 1)
+}
+
+// requantize does as many as it can by vectors, and returns how many.
+func requantize(dst []uint8, sums []int32, bias int32, first, second, out float32, zero, low int32) int {
+	n := filled(len(sums))
+	if n == 0 {
+		return 0
+	}
+	_ = dst[n-1]
+	if use == avx512 {
+		requantizeAVX512(&dst[0], &sums[0], n, bias, first, second, out, zero, low)
+	} else {
+		requantizeAVX2(&dst[0], &sums[0], n, bias, first, second, out, zero, low)
+	}
+	return n
+}
+
+// requantizeColumns does as many as it can by vectors, and returns how many.
+func requantizeColumns(dst []uint8, sums []int32, first float32, second []float32, out float32, zero, low int32) int {
+	n := filled(len(sums))
+	if n == 0 {
+		return 0
+	}
+	_, _ = dst[n-1], second[n-1]
+	if use == avx512 {
+		requantizeColumnsAVX512(&dst[0], &sums[0], n, 0, &second[0], first, out, zero, low)
+	} else {
+		requantizeColumnsAVX2(&dst[0], &sums[0], n, 0, &second[0], first, out, zero, low)
+	}
+	return n
+}
+
+// quantize does as many as it can by vectors, and returns how many. Vectors with a NaN are left to the caller.
+func quantize(dst []uint8, x []float32, scale float32, zero, low int32) int {
+	n := filled(len(x))
+	if n == 0 || slices.ContainsFunc(x, func(v float32) bool { return v != v }) {
+		return 0
+	}
+	_ = dst[n-1]
+	if use == avx512 {
+		quantizeAVX512(&dst[0], &x[0], n, scale, zero, low)
+	} else {
+		quantizeAVX2(&dst[0], &x[0], n, scale, zero, low)
+	}
+	return n
+}
+
+// dequantize does as many as it can by vectors, and returns how many.
+func dequantize(dst []float32, x []uint8, scale float32, zero int32, signed bool) int {
+	n := filled(len(x))
+	if n == 0 {
+		return 0
+	}
+	_ = dst[n-1]
+	switch {
+	case use == avx512 && signed:
+		dequantizeSAVX512(&dst[0], &x[0], n, scale, zero)
+	case use == avx512:
+		dequantizeUAVX512(&dst[0], &x[0], n, scale, zero)
+	case signed:
+		dequantizeSAVX2(&dst[0], &x[0], n, scale, zero)
+	default:
+		dequantizeUAVX2(&dst[0], &x[0], n, scale, zero)
+	}
+	return n
+}
