@@ -163,6 +163,8 @@ func (b *blocking) take(i int) bool {
 		return b.bareConvolution(i, state)
 	case *pooled:
 		return b.pool(nd, state)
+	case *resized:
+		return b.resize(nd, state)
 	}
 	if nd.parts != nil || !nd.standard {
 		return false

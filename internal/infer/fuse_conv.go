@@ -158,14 +158,17 @@ func fuseConvolution(z *fusion, i int) bool {
 	if bias != nil {
 		m.follow(nil, func(c int) float64 { return float64(bias.F32()[c]) })
 	}
-	places := []int{i}
+	places, x := []int{i}, z.nodes[i].in[0]
+	if k, padded := z.padding(i, conv, len(w.Shape)); k >= 0 {
+		places, x, conv = []int{k, i}, z.nodes[k].in[0], padded
+	}
 	at := func() int { return places[len(places)-1] }
 	out := func() int { return z.nodes[at()].out[0] }
 	for k := z.next(i); k >= 0 && m.take(z, k, out(), len(w.Shape)-2); k = z.next(at()) {
 		places = append(places, k)
 	}
 	f := &fusedConvolution{convolution: conv, w: m.weights(w, channel), bias: m.bias()}
-	slots := []int{z.nodes[i].in[0]}
+	slots := []int{x}
 	if k := z.next(at()); z.is(k, "Add") {
 		if other := z.other(k, out()); other >= 0 && z.g.consts[other] == nil {
 			places, slots, f.sum = append(places, k), append(slots, other), true
@@ -182,6 +185,47 @@ func fuseConvolution(z *fusion, i int) bool {
 	z.group(places, slots, f.run)
 	z.nodes[at()].state = f
 	return true
+}
+
+// padding returns the place of a Pad with zeros, around the spatial dimensions, of the input of the Conv at place i, which
+// nobody else reads, and conv with that padding; -1 where there is none. rank is that of the weights.
+func (z *fusion) padding(i int, conv *convolution, rank int) (place int, padded *convolution) {
+	slot := z.nodes[i].in[0]
+	k := z.maker[slot]
+	if conv.transposed || !z.is(k, "Pad") || z.uses[slot] != 1 || conv.window.autoPad != "NOTSET" && conv.window.autoPad != "VALID" {
+		return -1, nil
+	}
+	nd := z.nodes[k]
+	if a := nd.Attr("mode"); a != nil && string(a.S) != "constant" || nd.floatOr("value", 0) != 0 || !z.absent(k, 3) {
+		return -1, nil
+	}
+	if v, ok := z.scalar(k, 2); !z.absent(k, 2) && (!ok || v != 0) {
+		return -1, nil
+	}
+	var pads []int64
+	if a := nd.Attr("pads"); a != nil {
+		pads = a.Ints
+	} else if c := z.g.consts[max(0, nd.in[1])]; !z.absent(k, 1) && c != nil && c.Type == onnxio.Int64 {
+		pads = c.Ints()
+	}
+	if len(pads) != 2*rank || pads[0] != 0 || pads[1] != 0 || pads[rank] != 0 || pads[rank+1] != 0 {
+		return -1, nil
+	}
+	w := *conv.window
+	w.autoPad, w.pads = "NOTSET", make([]int, 2*(rank-2))
+	for d := range w.pads {
+		p := pads[2+d+d/(rank-2)*2]
+		if p < 0 || p > maxValueElements || conv.window.pads != nil && len(conv.window.pads) != len(w.pads) {
+			return -1, nil
+		}
+		w.pads[d] = int(p)
+		if conv.window.autoPad == "NOTSET" {
+			w.pads[d] += at(conv.window.pads, d, 0)
+		}
+	}
+	c := *conv
+	c.window = &w
+	return k, &c
 }
 
 // fuseHalfConvolution: Relu of a convolution in float16 or bfloat16. Rounding keeps order and zero, so bounding the sums

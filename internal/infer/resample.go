@@ -19,6 +19,15 @@ func (r *run) resample(x *onnxio.Array, axis int, taps [][]tap, nearest bool) (*
 			pick(out.F32(), d, taps, outer, n)
 			return out, nil
 		}
+		if d := x.F32(); d != nil {
+			r.rows(outer, len(taps)*inner, func(o int) {
+				dst, src := out.F32()[o*len(taps)*inner:], d[o*n*inner:]
+				for i, t := range taps {
+					copy(dst[i*inner:(i+1)*inner], src[t[0].at*inner:])
+				}
+			})
+			return out, nil
+		}
 		for o := range outer {
 			for i, t := range taps {
 				copyRange(out, (o*len(taps)+i)*inner, x, (o*n+t[0].at)*inner, inner)
@@ -53,8 +62,12 @@ func pick(dst, src []float32, taps [][]tap, outer, n int) {
 
 // mixFast is mix in float32: long rows of inner elements by vectors, short ones element by element from tables.
 func mixFast(r *run, dst, src []float32, taps [][]tap, outer, n, inner int) {
-	if inner < 64 && len(taps)*inner < 1<<20 {
+	switch {
+	case inner < 16 && len(taps)*inner < 1<<20:
 		mixRows(r, dst, src, taps, outer, n, inner)
+		return
+	case inner < 64:
+		mixShort(r, dst, src, taps, outer, n, inner)
 		return
 	}
 	r.rows(outer*len(taps), 2*inner, func(k int) {
@@ -82,6 +95,24 @@ func mixFast(r *run, dst, src []float32, taps [][]tap, outer, n, inner int) {
 				default:
 					kernel.Affine(to, v, w, 0)
 				}
+			}
+		}
+	})
+}
+
+// mixShort is mix for rows of one to a few vectors.
+func mixShort(r *run, dst, src []float32, taps [][]tap, outer, n, inner int) {
+	r.rows(outer, 4*len(taps)*inner, func(o int) {
+		from := src[o*n*inner:]
+		for i, list := range taps {
+			to := dst[(o*len(taps)+i)*inner:][:inner]
+			if len(list) == 2 {
+				kernel.Mix(to, from[list[0].at*inner:][:inner], from[list[1].at*inner:][:inner], float32(list[0].weight), float32(list[1].weight))
+				continue
+			}
+			clear(to)
+			for _, t := range list {
+				kernel.Mix(to, to, from[t.at*inner:][:inner], 1, float32(t.weight))
 			}
 		}
 	})

@@ -31,6 +31,10 @@ func bindResize(b *binding) runFunc {
 		z.axes = b.ints("axes")
 	}
 	old := b.version < 11
+	b.node.state = &resized{resizer: z, scales: 2, sizes: 3}
+	if old {
+		b.node.state = &resized{resizer: z, scales: 1, sizes: -1}
+	}
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
 		roi, scales, sizes := in[1], in[2], in[3]
 		if old {
@@ -51,6 +55,7 @@ func bindUpsample(b *binding) runFunc {
 	} else if !b.given(1) {
 		b.malformed("input scales is missing")
 	}
+	b.node.state = &resized{resizer: z, scales: 1, sizes: -1, constant: attr}
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
 		scales := attr
 		if in[1] != nil {
