@@ -1,6 +1,10 @@
 package balance
 
-import "math"
+import (
+	"math"
+
+	"bq/internal/kernel"
+)
 
 // The grids an affine group can use. Level of code q = (q - zero)*scale; zero is an integer, so that 0 is a level, or
 // at 2 bits also 3/2: the grid {-3, -1, 1, 3}/2, which wastes no level on a side that has none to spare.
@@ -24,7 +28,6 @@ type grid struct {
 
 // quantizeAffine fills q. x and importance are in group order, and so are the codes.
 func quantizeAffine(q *Quantized, x, importance []float32) {
-	q.Codes = make([]uint8, len(x))
 	if q.Bits == 1 {
 		quantizeSign(q, x, importance)
 		return
@@ -147,10 +150,8 @@ func (a *affine) load(x, importance []float32, l Layout, g int) {
 	if importance != nil {
 		a.imp = importance[lo:hi]
 	}
-	a.lo, a.hi = 0, 0
-	for _, v := range a.x {
-		a.lo, a.hi = min(a.lo, v), max(a.hi, v)
-	}
+	a.lo, a.hi, _ = kernel.MinMax(a.x)
+	a.lo, a.hi = min(a.lo, 0), max(a.hi, 0)
 	if a.cells == nil || len(a.x) < a.large {
 		return
 	}
@@ -163,7 +164,7 @@ func (a *affine) load(x, importance []float32, l Layout, g int) {
 		a.imp, most = nil, 1
 	}
 	a.cells.reset(float64(max(-a.lo, a.hi)))
-	a.cells.add(a.x, a.imp, 1/most)
+	a.cells.add(a.x, a.imp, 1/most, plainValues)
 	a.cells.settle()
 }
 
@@ -223,31 +224,34 @@ func (a *affine) errors(scale, below, above float32) (total, clipped float64) {
 	}
 	half := below - float32(int(below)) // 0 or 1/2: shifted by it, the levels are integers
 	low, high := -below-half, above-half
-	for i, v := range a.x {
-		t := v/scale - half
-		r := roundEven(t)
-		out := t < low || t > high
-		if out {
-			r = min(max(t, low), high)
-		}
-		d := float64(t - r)
-		d = float64(d * d)
-		if a.imp != nil {
-			d = float64(d * float64(a.imp[i]))
-		}
-		total += d
-		if out {
-			clipped += d
-		}
+	if a.imp == nil {
+		total, clipped = kernel.GridErrors(a.x, scale, half, low, high)
+	} else {
+		total, clipped = a.weightedErrors(scale, half, low, high)
 	}
 	square := float64(float64(scale) * float64(scale))
 	return float64(total * square), float64(clipped * square)
 }
 
+// weightedErrors is kernel.GridErrors with the importance of each element, in the order of the elements.
+func (a *affine) weightedErrors(scale, half, low, high float32) (total, clipped float64) {
+	for i, v := range a.x {
+		t := v/scale - half
+		c := min(max(t, low), high)
+		d := float64(t - roundEven(c))
+		d = float64(float64(d*d) * float64(a.imp[i]))
+		total += d
+		if c != t {
+			clipped += d
+		}
+	}
+	return total, clipped
+}
+
 // cellErrors is errors from the running sums of the cells.
 func (a *affine) cellErrors(scale, below, above float64) (total, clipped float64) {
 	c := a.cells
-	last := len(c.mass)
+	last := len(c.cell)
 	about := func(level float64, lo, hi int) float64 {
 		s0, s1, s2 := c.sums(lo, hi)
 		return max(0, s2-float64(2*level*s1)+float64(float64(level*level)*s0))
@@ -273,15 +277,12 @@ func roundEven(v float32) float32 {
 // encode writes the codes of x on the grid c: round half to even of x/scale (of x/scale - 1/2 on the half-step grid),
 // cut to the grid's ends. A scale of 0 gives the zero point.
 func encode(dst []uint8, x []float32, c grid, bits int) {
-	low := -c.zero
-	high := float32(int(1)<<bits-1) - c.zero
-	half := c.zero - float32(int(c.zero))
-	for i, v := range x {
-		if c.scale == 0 {
+	if c.scale == 0 {
+		for i := range dst {
 			dst[i] = uint8(c.zero)
-			continue
 		}
-		t := min(max(v/c.scale, low), high)
-		dst[i] = uint8(roundEven(t-half) + half + c.zero)
+		return
 	}
+	half := c.zero - float32(int(c.zero))
+	kernel.RoundClamp(dst, x, c.scale, -c.zero, float32(int(1)<<bits-1)-c.zero, half, c.zero)
 }

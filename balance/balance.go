@@ -19,6 +19,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"bq/internal/kernel"
 )
 
 // MaxBits is the widest code; a code always fits one byte.
@@ -79,6 +81,8 @@ type Spec struct {
 	Norm          Norm    // Balanced and Lloyd
 	Levels        Levels  // Balanced and Lloyd
 	MeanThreshold bool    // Paper: split at the mean in place of the median
+	Unbias        bool    // stretch the values so that the tensor keeps its projection, see Quantized.Unbias
+	ZeroSum       bool    // move codes so that the errors of each channel add up to nearly zero, see Quantized.ZeroSum
 }
 
 // Quantize codes w, whose elements belong to the groups of l, in the way of s. importance weighs the squared error of
@@ -88,8 +92,8 @@ type Spec struct {
 // importance*scale^2, so that what falls is the error of the values themselves, not of the normalised ones.
 //
 // NaN or Inf in w gives an error that wraps ErrNonFinite; an empty w an empty result; a group of zeros the scale 0
-// and decoded values of exactly 0. Working memory: for the codebook methods 4 bytes an element, and 4 more, 8
-// with importance, where l has both Outer > 1 and Channels > 1; for affine only these; at most 3 MB besides.
+// and decoded values of exactly 0. Working memory, which the next call uses again: 4 bytes an element, 8 with
+// importance, where l has both Outer > 1 and Channels > 1; 4 more for Balanced with p = 1; at most 3 MB besides.
 func Quantize(w, importance []float32, l Layout, s Spec) (*Quantized, error) {
 	if err := s.check(); err != nil {
 		return nil, err
@@ -108,30 +112,56 @@ func Quantize(w, importance []float32, l Layout, s Spec) (*Quantized, error) {
 		return nil, fmt.Errorf("quantizing with method paper: want one group per tensor, got %d", l.Groups())
 	}
 	q := &Quantized{Layout: l, Bits: s.Bits, Scales: make([]float32, l.Groups())}
+	x, returnX := grouped(l, w)
+	defer returnX()
+	importance, returnImportance := grouped(l, importance)
+	defer returnImportance()
+	q.Codes = make([]uint8, len(w))
 	switch s.Method {
 	case Affine:
-		quantizeAffine(q, grouped(l, w), grouped(l, importance))
+		quantizeAffine(q, x, importance)
 	case Paper:
-		quantizePaper(q, w, s)
+		quantizePaper(q, x, s)
 	default:
-		quantizeCodebook(q, grouped(l, w), grouped(l, importance), s)
+		quantizeCodebook(q, x, importance, s)
 	}
+	q.refine(x, s)
 	if !l.contiguous() {
-		codes := make([]uint8, len(q.Codes))
-		Scatter(l, codes, q.Codes)
-		q.Codes = codes
+		codes := borrow[uint8](&codePool, len(w))
+		defer codePool.Put(codes)
+		copy(*codes, q.Codes)
+		Scatter(l, q.Codes, *codes)
 	}
 	return q, nil
 }
 
-// grouped returns x in group order: x itself where that is the tensor's own order.
-func grouped(l Layout, x []float32) []float32 {
-	if x == nil || l.contiguous() {
-		return x
+// refine applies Unbias and ZeroSum where s asks for them, and measures the result. x and the codes are in group order.
+func (q *Quantized) refine(x []float32, s Spec) {
+	if s.Unbias {
+		q.unbias(x)
 	}
-	dst := make([]float32, len(x))
-	Gather(l, dst, x)
-	return dst
+	q.Signal, q.Noise = 0, 0
+	d := q.decoder()
+	if s.ZeroSum {
+		d.up, d.down = q.moveTable(true), q.moveTable(false)
+	}
+	for c := range q.Layout.Channels {
+		q.Noise += d.balanceChannel(x, c, s.ZeroSum)
+	}
+	for g := range q.Scales {
+		part, _ := q.group(x, g)
+		q.Signal += kernel.SumProducts(part, part)
+	}
+}
+
+// grouped returns x in group order: x itself where that is the tensor's own order. done gives a buffer back.
+func grouped(l Layout, x []float32) (y []float32, done func()) {
+	if x == nil || l.contiguous() {
+		return x, func() {}
+	}
+	dst := borrow[float32](&floats, len(x))
+	Gather(l, *dst, x)
+	return *dst, func() { floats.Put(dst) }
 }
 
 func (s Spec) check() error {
@@ -159,6 +189,9 @@ func checkBits(bits int) error {
 }
 
 func checkFinite(x []float32) error {
+	if _, _, finite := kernel.MinMax(x); finite {
+		return nil
+	}
 	for i, v := range x {
 		if v-v != 0 { // NaN for NaN and both infinities
 			return fmt.Errorf("reading element %d, %v: %w", i, v, ErrNonFinite)

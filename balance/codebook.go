@@ -87,16 +87,16 @@ func emptyCodebook(k int) Codebook {
 	return Codebook{make([]float32, k-1), make([]float32, k)}
 }
 
-// Bins are kept as k+1 borders of cells: bin i is the cells b[i] <= c < b[i+1], b[0] = 0, b[k] = len(c.mass).
+// Bins are kept as k+1 borders of cells: bin i is the cells b[i] <= c < b[i+1], b[0] = 0, b[k] = len(c.cell).
 
 // balanced returns the borders of k bins of equal mass of f^p.
 func (c *cells) balanced(k int, p float64, lv Levels) []int {
 	b := make([]int, k+1)
-	b[k] = len(c.mass)
+	b[k] = len(c.cell)
 	if own := c.occupied(k); own != nil && p < 1 && lv == LevelMeans {
 		for i := 1; i < k; i++ {
 			b[i] = own[min(i, len(own)-1)] + i/len(own)
-			b[i] = min(b[i], len(c.mass))
+			b[i] = min(b[i], len(c.cell))
 		}
 		slices.Sort(b)
 		return b
@@ -203,7 +203,7 @@ func (c *cells) lloyd(b []int, rounds int, lv Levels) []int {
 func (c *cells) borders(levels []float32) []int {
 	k := len(levels)
 	b := make([]int, k+1)
-	b[k] = len(c.mass)
+	b[k] = len(c.cell)
 	for i := 1; i < k; i++ {
 		b[i] = max(b[i-1], c.border((float64(levels[i-1])+float64(levels[i]))/2))
 	}
@@ -218,7 +218,7 @@ func (c *cells) refill(b []int) []int {
 			kept = append(kept, b[i])
 		}
 	}
-	kept[len(kept)-1] = len(c.mass)
+	kept[len(kept)-1] = len(c.cell)
 	for len(kept) < len(b) {
 		worst, most, cut := -1, 0.0, 0
 		for i := range kept[:len(kept)-1] {
@@ -236,7 +236,7 @@ func (c *cells) refill(b []int) []int {
 		kept = slices.Insert(kept, worst+1, cut)
 	}
 	for len(kept) < len(b) {
-		kept = append(kept, len(c.mass))
+		kept = append(kept, len(c.cell))
 	}
 	return kept
 }

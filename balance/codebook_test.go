@@ -250,7 +250,7 @@ func TestAssign(t *testing.T) {
 		"none": {}, "one": {0}, "minus zero": {minus0}, "subnormal": {-tiny, tiny}, "repeats": {-1, 0, 0, 0, 1},
 		"extremes": {-inf, -huge, huge, inf}, "neighbours": {1, math.Nextafter32(1, 2)},
 	} {
-		x := append(gaussian(2*smallSample), special...)
+		x := append(gaussian(1<<14), special...)
 		x = append(append(x, edges...), randomBits(5000)...)
 		got := make([]uint8, len(x))
 		Codebook{Edges: edges}.Assign(got, x)

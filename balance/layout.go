@@ -3,6 +3,8 @@ package balance
 import (
 	"fmt"
 	"math/bits"
+
+	"bq/internal/kernel"
 )
 
 // Layout maps the elements of a tensor to its scale groups. The tensor is seen as [Outer, Channels, Inner] in
@@ -63,24 +65,24 @@ const tile = 32
 
 // Gather copies src from tensor order to group order. Both have l.Len() elements and do not overlap.
 func Gather[T any](l Layout, dst, src []T) {
+	if l.Inner == 1 {
+		kernel.Transpose(dst[:len(src)], src, l.Outer, l.Channels)
+		return
+	}
 	l.rows(func(grouped, tensor int) {
-		copyRun(dst[grouped:grouped+l.Inner], src[tensor:tensor+l.Inner])
+		copy(dst[grouped:grouped+l.Inner], src[tensor:tensor+l.Inner])
 	})
 }
 
 // Scatter copies src from group order to tensor order, the inverse of Gather.
 func Scatter[T any](l Layout, dst, src []T) {
-	l.rows(func(grouped, tensor int) {
-		copyRun(dst[tensor:tensor+l.Inner], src[grouped:grouped+l.Inner])
-	})
-}
-
-func copyRun[T any](dst, src []T) {
-	if len(dst) == 1 {
-		dst[0] = src[0]
+	if l.Inner == 1 {
+		kernel.Transpose(dst[:len(src)], src, l.Channels, l.Outer)
 		return
 	}
-	copy(dst, src)
+	l.rows(func(grouped, tensor int) {
+		copy(dst[tensor:tensor+l.Inner], src[grouped:grouped+l.Inner])
+	})
 }
 
 // rows visits the start of every row (o, c) in group order and in tensor order.

@@ -28,7 +28,6 @@ func quantizePaper(q *Quantized, x []float32, s Spec) {
 		q.Scales[0] = absMax(x)
 	}
 	q.Levels = cb.Levels
-	q.Codes = make([]uint8, len(x))
 	cb.Assign(q.Codes, x)
 	q.clearDead()
 }

@@ -3,6 +3,8 @@ package balance
 import (
 	"fmt"
 	"math"
+
+	"bq/internal/kernel"
 )
 
 // orderKey returns the monotone image of v: a < b exactly if orderKey(a) < orderKey(b), with -0 before +0 and every
@@ -36,11 +38,20 @@ func Select(dst, x []float32, ranks []int) {
 	if len(ranks) == 0 {
 		return
 	}
+	if _, _, finite := kernel.MinMax(x); !finite {
+		buf := borrow[float32](&floats, len(x))
+		defer floats.Put(buf)
+		for i, v := range x {
+			(*buf)[i] = fromKey(orderKey(v))
+		}
+		x = *buf
+	}
 	s := selection{x: x, rank: append([]int(nil), ranks...), key: make([]uint32, len(ranks))}
 	top := s.countTop()
 	for i := range s.rank {
 		s.descend(i, top)
 	}
+	s.keepWanted(top)
 	s.refine(16)
 	s.refine(24)
 	for i, k := range s.key {
@@ -50,17 +61,62 @@ func Select(dst, x []float32, ranks []int) {
 
 // selection follows every wanted rank down the digits of the key.
 type selection struct {
-	x    []float32
-	rank []int    // rank among the values that share the digits found so far
-	key  []uint32 // the digits found so far, from the low end
+	x    []float32 // every NaN in it has the largest key
+	rank []int     // rank among the values that share the digits found so far
+	key  []uint32  // the digits found so far, from the low end
+}
+
+// plainKey is orderKey of a value that is no NaN, or the one that fromKey returns.
+func plainKey(v float32) uint32 {
+	b := math.Float32bits(v)
+	return b ^ (uint32(int32(b)>>31) | 1<<31)
 }
 
 func (s *selection) countTop() []int {
 	counts := make([]int, 1<<16)
-	for _, v := range s.x {
-		counts[orderKey(v)>>16]++
+	const most = 1 << 31          // values that 32 bits can count
+	var tables [2][1 << 16]uint32 // by the upper bits as they are; neighbours seldom wait for each other
+	for x := s.x; len(x) > 0; {
+		part := x[:min(len(x), most)]
+		x = x[len(part):]
+		even := part[:len(part)&^1]
+		for i := 0; i < len(even)-1; i += 2 {
+			tables[0][math.Float32bits(even[i])>>16]++
+			tables[1][math.Float32bits(even[i+1])>>16]++
+		}
+		for _, v := range part[len(even):] {
+			tables[0][math.Float32bits(v)>>16]++
+		}
+		for top := range counts {
+			counts[plainKey(math.Float32frombits(uint32(top)<<16))>>16] += int(tables[0][top]) + int(tables[1][top])
+			tables[0][top], tables[1][top] = 0, 0
+		}
 	}
 	return counts
+}
+
+// keepWanted leaves only the values in s.x that share the first 16 bits with a key, where these are few.
+func (s *selection) keepWanted(counts []int) {
+	const few = 8            // a share of 1/8 is worth a pass that copies it
+	var wanted [1 << 16]bool // by the upper bits as they are
+	total := 0
+	for _, k := range s.key {
+		if top := math.Float32bits(fromKey(k<<16)) >> 16; !wanted[top] {
+			wanted[top] = true
+			total += counts[k]
+		}
+	}
+	if total > len(s.x)/few {
+		return
+	}
+	kept, n := make([]float32, total), 0
+	for _, v := range s.x {
+		if wanted[math.Float32bits(v)>>16] {
+			kept[n] = v
+			n++
+		}
+	}
+	s.x = kept
 }
 
 // descend appends to key i the digit under which its rank falls.
@@ -84,12 +140,12 @@ func (s *selection) refine(known int) {
 	counts := make([]int, 256*rows)
 	if known == 16 {
 		for _, v := range s.x {
-			k := orderKey(v)
+			k := plainKey(v)
 			counts[int(row[k>>16])<<8|int(k>>8&0xff)]++
 		}
 	} else {
 		for _, v := range s.x {
-			k := orderKey(v)
+			k := plainKey(v)
 			second := int(row[k>>16])<<8 | int(k>>8&0xff)
 			counts[int(row[1<<16+second])<<8|int(k&0xff)]++
 		}

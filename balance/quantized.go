@@ -3,6 +3,8 @@ package balance
 import (
 	"fmt"
 	"math"
+
+	"bq/internal/kernel"
 )
 
 // Quantized is a tensor of codes. With g = Layout.Group(e), the value of element e is
@@ -22,6 +24,10 @@ type Quantized struct {
 	Levels []float32 // codebook: 1<<Bits values; nil for affine
 
 	Stretch float32 // affine: common factor of all scales, see Unbias; 0 means none
+
+	// Signal and Noise are the sums of the squares of the values and of their errors, as Quantize found them, to within
+	// 1e-6 of themselves; Unbias and ZeroSum afterwards leave them as they are.
+	Signal, Noise float64
 }
 
 // Check reports the first reason why q, perhaps read from a file, cannot be decoded: sizes that do not fit each other,
@@ -74,6 +80,7 @@ func (q *Quantized) Dequantize(dst []float32) {
 	if len(dst) != l.Len() {
 		panic(fmt.Sprintf("balance: dequantizing %d elements into %d", l.Len(), len(dst)))
 	}
+	d := q.decoder()
 	per, blocks, size := l.Outer*l.Inner, l.Blocks(), l.Block
 	if size == 0 {
 		size = per
@@ -84,7 +91,7 @@ func (q *Quantized) Dequantize(dst []float32) {
 			for pos < end { // the stretches of row (o, c) that lie in one block
 				b := pos / size
 				n := min(end, (b+1)*size) - pos
-				q.decode(dst[e:e+n], q.Codes[e:e+n], c*blocks+b)
+				d.decode(dst[e:e+n], q.Codes[e:e+n], c*blocks+b)
 				e, pos = e+n, pos+n
 			}
 		}
@@ -92,24 +99,77 @@ func (q *Quantized) Dequantize(dst []float32) {
 }
 
 // decode writes the values of codes of group g.
-func (q *Quantized) decode(dst []float32, codes []uint8, g int) {
-	scale := q.Scales[g]
+func (d *decoder) decode(dst []float32, codes []uint8, g int) {
+	kernel.Decode(dst, codes, d.values(g), d.Bits, d.scale(g))
+}
+
+// scale returns the scale of group g as values are decoded with.
+func (q *Quantized) scale(g int) float32 {
 	if q.Stretch != 0 {
-		scale *= q.Stretch
+		return q.Scales[g] * q.Stretch
 	}
+	return q.Scales[g]
+}
+
+// ramp holds -255 to 255: from 255-z on stand the values of affine codes of zero point z.
+var ramp = func() (r [511]float32) {
+	for i := range r {
+		r[i] = float32(i - 255)
+	}
+	return r
+}()
+
+// decoder knows what codes stand for.
+type decoder struct {
+	*Quantized
+	levels   *kernel.Values // nil for affine codes
+	up, down *moveTable     // for moves alone
+	best     []move         // used again from channel to channel
+	limit    float64        // of the cost of moves, in units, for the first try
+}
+
+func (q *Quantized) decoder() *decoder {
+	d := &decoder{Quantized: q, limit: math.MaxFloat32}
 	if q.Levels != nil {
-		for i, c := range codes {
-			dst[i] = q.Levels[c] * scale
-		}
+		d.levels = new(kernel.Values)
+		copy(d.levels[:], q.Levels)
+	}
+	return d
+}
+
+// values returns what the codes of group g stand for before they are scaled.
+func (d *decoder) values(g int) *kernel.Values {
+	if d.levels != nil {
+		return d.levels
+	}
+	zero := 1 << (d.Bits - 1)
+	if d.Zeros != nil {
+		zero = int(d.Zeros[g])
+	}
+	return (*kernel.Values)(ramp[255-zero:])
+}
+
+// group returns the elements and the codes of group g, where both are in group order.
+func (q *Quantized) group(x []float32, g int) ([]float32, []uint8) {
+	lo, hi := q.Layout.Span(g)
+	return x[lo:hi], q.Codes[lo:hi]
+}
+
+// inGroupOrder calls f with w and the codes of q in group order, and puts the codes back in tensor order.
+func (q *Quantized) inGroupOrder(w []float32, f func(x []float32)) {
+	if q.Layout.contiguous() {
+		f(w)
 		return
 	}
-	zero := 1 << (q.Bits - 1)
-	if q.Zeros != nil {
-		zero = int(q.Zeros[g])
-	}
-	for i, c := range codes {
-		dst[i] = float32(int(c)-zero) * scale
-	}
+	x, done := grouped(q.Layout, w)
+	defer done()
+	buf, codes := borrow[uint8](&codePool, len(w)), q.Codes
+	defer codePool.Put(buf)
+	q.Codes = *buf
+	Gather(q.Layout, q.Codes, codes)
+	f(x)
+	Scatter(q.Layout, codes, q.Codes)
+	q.Codes = codes
 }
 
 // SquaredError returns sum(importance*x^2) and sum(importance*(x-y)^2) in float64, in the order of the elements;
@@ -131,9 +191,13 @@ func SquaredError(x, y, importance []float32) (signal, noise float64) {
 }
 
 // SQNR returns 10*log10(sum(x^2)/sum((x-y)^2)) in dB: +Inf where y equals x, -Inf where x is all zero and y is not.
-func SQNR(x, y []float32) float64 {
-	signal, noise := SquaredError(x, y, nil)
-	if noise == 0 {
+func SQNR(x, y []float32) float64 { return decibels(SquaredError(x, y, nil)) }
+
+// SQNR returns 10*log10(Signal/Noise) in dB: +Inf where there is no noise.
+func (q *Quantized) SQNR() float64 { return decibels(q.Signal, q.Noise) }
+
+func decibels(signal, noise float64) float64 {
+	if noise <= 0 { // a sum of updates may end below 0
 		return math.Inf(1)
 	}
 	return 10 * math.Log10(signal/noise)

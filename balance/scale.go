@@ -4,6 +4,8 @@ import (
 	"math"
 
 	"github.com/x448/float16"
+
+	"bq/internal/kernel"
 )
 
 // A short scale is a float32 whose low 18 mantissa bits are zero: 5 mantissa bits, 32 steps an octave, so that a
@@ -51,13 +53,10 @@ func scaleBelow(s float32) float32 {
 	return math.Float32frombits(b - minScale)
 }
 
-// absMax returns the largest magnitude, 0 for an empty slice. x holds no NaN.
+// absMax returns the largest magnitude, 0 for an empty slice. x is finite.
 func absMax(x []float32) float32 {
-	var m float32
-	for _, v := range x {
-		m = max(m, math.Float32frombits(math.Float32bits(v)&0x7fffffff))
-	}
-	return m
+	low, high, _ := kernel.MinMax(x)
+	return max(-low, high)
 }
 
 // rms returns the root of the mean square, 0 for an empty slice.
@@ -65,11 +64,7 @@ func rms(x []float32) float64 {
 	if len(x) == 0 {
 		return 0
 	}
-	sum := 0.0
-	for _, v := range x {
-		sum += float64(float64(v) * float64(v))
-	}
-	return math.Sqrt(sum / float64(len(x)))
+	return math.Sqrt(kernel.SumProducts(x, x) / float64(len(x)))
 }
 
 // maxHalf is the largest finite float16.

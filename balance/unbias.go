@@ -4,6 +4,8 @@ import (
 	"math"
 
 	"github.com/x448/float16"
+
+	"bq/internal/kernel"
 )
 
 // leastStretch is the stretch below which Unbias changes nothing: half a step of float16 levels.
@@ -20,12 +22,17 @@ const leastStretch = 1 + 1.0/2048
 // away. A clip of affine codes loses gain in the same way. A codebook's levels are stretched; affine codes get Stretch,
 // as their scales are short.
 func (q *Quantized) Unbias(w []float32) {
-	got := make([]float32, len(w))
-	q.Dequantize(got)
+	q.inGroupOrder(w, q.unbias)
+}
+
+// unbias is Unbias of values and codes in group order.
+func (q *Quantized) unbias(x []float32) {
 	var ww, wq float64
-	for i, v := range w {
-		ww += float64(v) * float64(v) // exact: both factors have 24 bits
-		wq += float64(v) * float64(got[i])
+	d := q.decoder()
+	for g := range q.Scales {
+		part, codes := q.group(x, g)
+		ww += kernel.SumProducts(part, part)
+		wq += kernel.Project(part, codes, d.values(g), d.Bits, d.scale(g))
 	}
 	stretch := ww / wq
 	if !(stretch >= leastStretch) || math.IsInf(stretch, 0) {

@@ -11,6 +11,7 @@ package convert
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -54,6 +55,10 @@ func Convert(ctx context.Context, src *onnxio.File, w io.Writer, o Options) (*Re
 	if err := c.plan(); err != nil {
 		return nil, err
 	}
+	if c.Threads > 1 {
+		c.digest.start(c)
+		defer func() { <-c.digest.done }()
+	}
 	var err error
 	if o.Samples == nil {
 		err = c.stream()
@@ -64,6 +69,37 @@ func Convert(ctx context.Context, src *onnxio.File, w io.Writer, o Options) (*Re
 		return nil, err
 	}
 	return &c.result, nil
+}
+
+// sourceDigest is the SHA-256 of the model file, perhaps still in the making.
+type sourceDigest struct {
+	done chan struct{} // closed when the rest is known; nil before a goroutine makes it
+	sum  [sha256.Size]byte
+	err  error
+}
+
+// start hashes the source beside other work. The caller waits for done before the source may be closed.
+func (d *sourceDigest) start(c *converter) {
+	d.done = make(chan struct{})
+	go func() {
+		defer close(d.done)
+		d.hash(c)
+	}()
+}
+
+// hash turns a fault, as where the mapped file shrinks, into an error.
+func (d *sourceDigest) hash(c *converter) {
+	d.err = parallel.Each(c.ctx, 1, 1, func(int) error { d.sum = c.src.SHA256(); return nil }, func(int) {})
+}
+
+// get waits for the digest, or makes it.
+func (d *sourceDigest) get(c *converter) ([sha256.Size]byte, error) {
+	if d.done == nil {
+		d.hash(c)
+	} else {
+		<-d.done
+	}
+	return d.sum, d.err
 }
 
 // stream quantizes and writes one site after the other, so that few are in memory at a time; biases that take a
@@ -144,6 +180,7 @@ type converter struct {
 	ctx     context.Context
 	src     *onnxio.File
 	out     *countingWriter
+	digest  sourceDigest
 	jobs    []*job
 	typical int          // elements of a weight, on average
 	added   []*addedBias // by bias correction
@@ -239,17 +276,13 @@ func (c *converter) checkCoverage() error {
 // ErrLarger says that the container would be larger than the model.
 var ErrLarger = errors.New("the result is larger than the model")
 
-// begin starts the container with metadata and graph.
+// begin starts the container with the graph.
 func (c *converter) begin() (*packing.Writer, error) {
-	meta, err := c.about().meta()
-	if err != nil {
-		return nil, err
-	}
 	graph, err := c.graphBytes()
 	if err != nil {
 		return nil, err
 	}
-	w := packing.NewWriter(c.out, meta)
+	w := packing.NewWriter(c.out, nil)
 	return w, w.Graph(graph)
 }
 
@@ -270,7 +303,7 @@ func (c *converter) put(w *packing.Writer, i int) error {
 	return err
 }
 
-// end writes the added biases and closes the container.
+// end writes the added biases and the metadata, and closes the container.
 func (c *converter) end(w *packing.Writer) error {
 	if err := c.checkCoverage(); err != nil {
 		return err
@@ -280,6 +313,17 @@ func (c *converter) end(w *packing.Writer) error {
 		if err := w.Tensor(a.tensor()); err != nil {
 			return err
 		}
+	}
+	about, err := c.about()
+	if err != nil {
+		return err
+	}
+	meta, err := about.meta()
+	if err != nil {
+		return err
+	}
+	if err := w.SetMeta(meta); err != nil {
+		return err
 	}
 	if _, err := w.Close(); err != nil {
 		return err
@@ -394,15 +438,18 @@ func (j *job) coverage() (Coverage, error) {
 }
 
 // about gathers what the container says of its making.
-func (c *converter) about() *About {
-	sum := c.src.SHA256()
+func (c *converter) about() (*About, error) {
+	sum, err := c.digest.get(c)
+	if err != nil {
+		return nil, fmt.Errorf("hashing the model: %w", err)
+	}
 	a := &About{
 		MadeBy:      c.MadeBy,
 		Source:      Source{SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(c.src.Bytes))},
 		Activations: c.result.Activations,
 	}
 	if c.Samples == nil {
-		return a
+		return a, nil
 	}
 	info := c.Samples.Info()
 	a.Calibration = &Calibration{Kind: info.Kind, Samples: c.result.Calibration, HeldOut: c.result.HeldOut, Data: info.SHA256}
@@ -413,5 +460,5 @@ func (c *converter) about() *About {
 		}
 		a.Calibration.Outputs = append(a.Calibration.Outputs, h)
 	}
-	return a
+	return a, nil
 }

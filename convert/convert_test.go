@@ -177,7 +177,7 @@ func TestTiedWeightsAreStoredOnce(t *testing.T) {
 }
 
 func TestLargerThanTheModelIsAnError(t *testing.T) {
-	c := &converter{src: &onnxio.File{Model: &onnxio.Model{}, Bytes: make([]byte, 10)}, out: &countingWriter{w: &bytes.Buffer{}, n: 11}}
+	c := &converter{ctx: context.Background(), src: &onnxio.File{Model: &onnxio.Model{}, Bytes: make([]byte, 10)}, out: &countingWriter{w: &bytes.Buffer{}, n: 11}}
 	c.jobs = []*job{{site: &site{}, q: &quantized{}}}
 	c.jobs[0].Tensor = &onnxio.Tensor{}
 	w := packing.NewWriter(c.out, nil)

@@ -139,7 +139,9 @@ func (j *job) quantize(m Method, typical int, balanced bool) error {
 	if j.reason != "" {
 		return nil
 	}
-	w := make([]float32, j.layout.Len())
+	buf := buffers.borrow(j.layout.Len())
+	defer buffers.put(buf)
+	w := *buf
 	if err := j.Tensor.Float32s(w); err != nil {
 		return err
 	}
@@ -159,11 +161,15 @@ func (j *job) quantize(m Method, typical int, balanced bool) error {
 		j.reason = Gain
 		return nil
 	}
-	got := q.decoded(j.Tensor.Type)
-	for _, f := range j.forecasts {
-		f.measure(w, got)
+	if q.sqnr = q.SQNR(); len(j.forecasts) > 0 || j.Tensor.Type.Bits() < 32 {
+		got := buffers.borrow(len(w))
+		defer buffers.put(got)
+		q.decoded(j.Tensor.Type, *got)
+		for _, f := range j.forecasts {
+			f.measure(w, *got)
+		}
+		q.sqnr = balance.SQNR(w, *got)
 	}
-	q.sqnr = balance.SQNR(w, got)
 	j.q = q
 	return nil
 }
@@ -174,12 +180,10 @@ func (j *job) sumsInputs() bool {
 	return j.layout.Channels > 1 && slices.Contains([]string{"Conv", "ConvTranspose", "Gemm", "MatMul"}, j.op())
 }
 
-// decoded returns the decoded values, rounded to element type t.
-func (q *quantized) decoded(t onnxio.DataType) []float32 {
-	w := make([]float32, q.Layout.Len())
-	q.Dequantize(w)
-	roundTo(t, w)
-	return w
+// decoded writes the decoded values, rounded to element type t.
+func (q *quantized) decoded(t onnxio.DataType, dst []float32) {
+	q.Dequantize(dst)
+	roundTo(t, dst)
 }
 
 // decodesFinite reports whether every value that a code can stand for is within the range of the element type t.

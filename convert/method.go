@@ -133,21 +133,18 @@ func (m Method) quantize(w, importance []float32, l balance.Layout, bits, typica
 				break // the whole tensor will say the same, with its own index
 			}
 			// a thousandth of a dB decides nothing, and is more than machines' logarithms differ by
-			if score := rateDistortion(part, q, l, len(w), typical); score > bestScore+1e-3 {
+			if score := rateDistortion(q, l, len(w), typical); score > bestScore+1e-3 {
 				best, bestScore = i, score
 			}
 		}
 		specs = specs[best : best+1]
 	}
-	q, err := balance.Quantize(w, importance, l, specs[0])
+	s := specs[0]
+	s.Unbias = s.Method == balance.Lloyd || s.Method == balance.Affine
+	s.ZeroSum = balanced && s.Unbias
+	q, err := balance.Quantize(w, importance, l, s)
 	if err != nil {
 		return nil, err
-	}
-	if m := specs[0].Method; m == balance.Lloyd || m == balance.Affine {
-		q.Unbias(w)
-		if balanced {
-			q.ZeroSum(w)
-		}
 	}
 	return &quantized{Quantized: q, spec: specs[0]}, nil
 }
@@ -160,14 +157,12 @@ const decibelsPerBit = 6.0206
 //
 // A byte is worth what it buys in a weight of typical size, not in this one: where every layer's relative noise hurts
 // the output alike, equal slope makes small tensors precise, because precision is cheap there (recipe.md A1.2).
-func rateDistortion(part []float32, q *balance.Quantized, l balance.Layout, n, typical int) float64 {
-	got := make([]float32, len(part))
-	q.Dequantize(got)
+func rateDistortion(q *balance.Quantized, l balance.Layout, n, typical int) float64 {
 	bits := n*q.Bits + 8*l.Groups() + 16*len(q.Levels)
 	if q.Zeros != nil {
 		bits += q.Bits * l.Groups()
 	}
-	return balance.SQNR(part, got) - decibelsPerBit*float64(bits)/float64(typical)
+	return q.SQNR() - decibelsPerBit*float64(bits)/float64(typical)
 }
 
 // packed returns q as the container takes it.

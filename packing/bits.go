@@ -18,6 +18,10 @@ func PackedLen(n, bits int) int {
 // panics.
 func PackBits(dst []byte, codes []uint8, bits int) {
 	checkPacked(len(dst), len(codes), bits)
+	if bits == 8 {
+		copy(dst, codes)
+		return
+	}
 	over := uint64(0)
 	mask, l := laneMask(bits), lanesOf(bits)
 	i, at := 0, 0
@@ -45,6 +49,10 @@ func PackBits(dst []byte, codes []uint8, bits int) {
 // the last byte that no code uses is set; dst then holds the codes all the same.
 func UnpackBits(dst []uint8, src []byte, bits int) error {
 	checkPacked(len(src), len(dst), bits)
+	if bits == 8 {
+		copy(dst, src)
+		return nil
+	}
 	l := lanesOf(bits)
 	i, at := 0, 0
 	for ; i+8 <= len(dst) && at+8 <= len(src); i, at = i+8, at+bits {
@@ -57,11 +65,17 @@ func UnpackBits(dst []uint8, src []byte, bits int) error {
 		binary.LittleEndian.PutUint64(out[:], l.scatter(binary.LittleEndian.Uint64(in[:])))
 		copy(dst[i:], out[:])
 	}
-	// Of the last byte, used%8 low bits belong to codes (all eight if that is 0).
-	if used := len(dst) % 8 * bits % 8; used != 0 && src[len(src)-1]>>used != 0 {
+	if len(src) > 0 && !unusedClear(src[len(src)-1], len(dst)%8, bits) {
 		return errUnusedBits
 	}
 	return nil
+}
+
+// unusedClear reports whether the bits of the last byte that no code uses are zero, where rest codes stand behind the
+// last whole eight: used low bits belong to codes, all eight if that is 0.
+func unusedClear(last byte, rest, bits int) bool {
+	used := rest * bits % 8
+	return used == 0 || last>>used == 0
 }
 
 var errUnusedBits = errors.New("unused bits of the last byte are not zero")
@@ -114,6 +128,9 @@ func (l *lanes) scatter(x uint64) uint64 {
 
 // fits reports whether every code is below 1<<bits.
 func fits(codes []uint8, bits int) bool {
+	if bits == 8 {
+		return true
+	}
 	over := uint64(0)
 	i := 0
 	for ; i+8 <= len(codes); i += 8 {

@@ -2,10 +2,11 @@ package packing
 
 import (
 	"crypto/sha256"
+	"hash/crc32"
 	"io"
 )
 
-// Check applies every rule to a file of size bytes and decodes all of it. It returns the digest that
+// Check applies every rule to a file of size bytes, all of which it reads. It returns the digest that
 // the footer claims and all faults; no faults means a sound file. Where Open fails, that fault is the
 // only one, and the digest is zero.
 func Check(r io.ReaderAt, size int64) (Digest, []Fault) {
@@ -16,8 +17,9 @@ func Check(r io.ReaderAt, size int64) (Digest, []Fault) {
 	return f.Digest(), f.Check()
 }
 
-// Check reads the whole file, decodes graph and tensors one after the other, and returns all faults in
-// the order of the file, the digest last.
+// Check reads the whole file twice at the same time, for the digest and for graph and tensors one after
+// the other, and returns all faults in the order of the file, the digest last. ReadAt of the source is
+// called from two goroutines, as io.ReaderAt allows.
 func (f *File) Check() []Fault {
 	var faults []Fault
 	note := func(offset int64, errs ...error) {
@@ -27,19 +29,57 @@ func (f *File) Check() []Fault {
 			}
 		}
 	}
+	digest := make(chan error, 1)
+	go func() { digest <- f.Verify() }()
 	_, err := f.Graph()
 	note(f.index.graph.offset, err)
 	for i := range f.index.entries {
 		e := &f.index.entries[i]
-		_, errs := f.tensor(e)
-		note(e.Offset, errs...)
+		note(e.Offset, f.checkTensor(e)...)
 	}
 	for _, s := range f.index.extras {
 		_, err := f.readBlob(&blob{raw: s.stored, stored: s.stored, sum: s.sum, offset: s.offset}, "", "extra section")
 		note(s.offset, err)
 	}
-	note(0, f.Verify())
+	note(0, <-digest)
 	return faults
+}
+
+// checkTensor returns the errors that decoding the tensor would give, without the memory for its codes.
+func (f *File) checkTensor(e *Entry) []error {
+	if !e.Quantized {
+		_, errs := f.tensor(e)
+		return errs
+	}
+	q := &Quant{Bits: e.Bits, Layout: e.Layout}
+	return []error{f.checkCodes(e), f.params(e, q)}
+}
+
+// checkCodes is codes without decoding: of the codes, all but the unused bits behind the last are right
+// as they are.
+func (f *File) checkCodes(e *Entry) error {
+	what := quoted("codes", e)
+	if err := e.knownCodes(what); err != nil {
+		return err
+	}
+	const chunk = 1 << 18
+	buf := make([]byte, min(chunk, e.CodesBytes))
+	sum, last := uint32(0), byte(0)
+	for done := int64(0); done < e.CodesBytes; {
+		b := buf[:min(int64(len(buf)), e.CodesBytes-done)]
+		if err := readFull(f.r, b, e.Offset+done, what); err != nil {
+			return err
+		}
+		sum, last = crc32.Update(sum, castagnoli, b), b[len(b)-1]
+		done += int64(len(b))
+	}
+	if err := checkSum(sum, e.sum, e.Offset, e.Name, what); err != nil {
+		return err
+	}
+	if !unusedClear(last, int(e.Elements%8), e.Bits) {
+		return formatError(ruleUnusedBits, e.Offset, e.Name, "%s: %v", what, errUnusedBits)
+	}
+	return nil
 }
 
 // Verify reads the whole file once and compares its SHA-256 with the digest of the footer (rule R34).
@@ -47,7 +87,8 @@ func (f *File) Check() []Fault {
 func (f *File) Verify() error {
 	end := f.footer.fileSize - footerSize + digestAt
 	h := sha256.New()
-	if _, err := io.Copy(h, io.NewSectionReader(f.r, 0, end)); err != nil {
+	const chunk = 1 << 18
+	if _, err := io.CopyBuffer(h, io.NewSectionReader(f.r, 0, end), make([]byte, min(chunk, end))); err != nil {
 		return err
 	}
 	if got := Digest(h.Sum(nil)); got != f.footer.digest {

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -149,13 +150,19 @@ func frameWithoutSize(t *testing.T) []byte {
 // flaky fails from the given read on.
 type flaky struct {
 	r    io.ReaderAt
-	left int
+	left atomic.Int64
+}
+
+func flakyAfter(r io.ReaderAt, reads int) *flaky {
+	f := &flaky{r: r}
+	f.left.Store(int64(reads))
+	return f
 }
 
 var errFlaky = errors.New("disk on fire")
 
 func (f *flaky) ReadAt(b []byte, at int64) (int, error) {
-	if f.left--; f.left < 0 {
+	if f.left.Add(-1) < 0 {
 		return 0, errFlaky
 	}
 	return f.r.ReadAt(b, at)
@@ -165,7 +172,7 @@ func TestReadErrorsArePassedOn(t *testing.T) {
 	b := sample().encode(t)
 	open := 0
 	for n := 0; ; n++ {
-		_, err := Open(&flaky{bytes.NewReader(b), n}, int64(len(b)))
+		_, err := Open(flakyAfter(bytes.NewReader(b), n), int64(len(b)))
 		if err == nil {
 			open = n
 			break
@@ -175,7 +182,7 @@ func TestReadErrorsArePassedOn(t *testing.T) {
 		}
 	}
 	for n := open; n < open+12; n++ {
-		_, faults := Check(&flaky{bytes.NewReader(b), n}, int64(len(b)))
+		_, faults := Check(flakyAfter(bytes.NewReader(b), n), int64(len(b)))
 		if len(faults) == 0 || faults[0].Rule != RuleIO {
 			t.Errorf("read %d fails: faults %v", n, faults)
 		}

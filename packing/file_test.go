@@ -367,3 +367,29 @@ func BenchmarkTensor(b *testing.B) {
 		})
 	}
 }
+
+// Metadata that is known last stands where that of NewWriter would.
+func TestSetMeta(t *testing.T) {
+	meta := Meta{{Key: "made-by", Value: []byte("a test")}}
+	var early, late bytes.Buffer
+	w := NewWriter(&early, meta)
+	if _, err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w = NewWriter(&late, Meta{{Key: "other", Value: nil}})
+	if err := w.Tensor(&Tensor{Name: ""}); err == nil {
+		t.Error("a tensor without a name was taken")
+	}
+	if err := w.SetMeta(Meta{{Key: ""}}); err == nil {
+		t.Error("an empty key was taken")
+	}
+	if err := w.SetMeta(meta); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(early.Bytes(), late.Bytes()) {
+		t.Error("metadata set late give another file")
+	}
+}

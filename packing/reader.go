@@ -179,10 +179,18 @@ func (f *File) readSection(offset, n int64, sum uint32, tensor, what string) ([]
 	if err != nil {
 		return nil, err
 	}
-	if got := checksum(b); got != sum {
-		return nil, formatError(ruleChecksum, offset, tensor, "%s: checksum %08x, want %08x", what, got, sum)
+	if err := checkSum(checksum(b), sum, offset, tensor, what); err != nil {
+		return nil, err
 	}
 	return b, nil
+}
+
+// checkSum compares the checksum of a section with that of the index (rule R27).
+func checkSum(got, want uint32, offset int64, tensor, what string) error {
+	if got != want {
+		return formatError(ruleChecksum, offset, tensor, "%s: checksum %08x, want %08x", what, got, want)
+	}
+	return nil
 }
 
 // checkPadding checks the bytes from end up to the next section (rule R28).
@@ -239,8 +247,8 @@ func quoted(section string, e *Entry) string { return section + " of " + strconv
 // codes reads the codes section (rules R27 and R30).
 func (f *File) codes(e *Entry, q *Quant) error {
 	what := quoted("codes", e)
-	if e.Codec != CodecPacked {
-		return unsupported(ruleCodesLength, e.Offset, e.Name, "%s: codec %d is not known", what, e.Codec)
+	if err := e.knownCodes(what); err != nil {
+		return err
 	}
 	b, err := f.readSection(e.Offset, e.CodesBytes, e.sum, e.Name, what)
 	if err != nil {
@@ -249,6 +257,14 @@ func (f *File) codes(e *Entry, q *Quant) error {
 	q.Codes = make([]uint8, e.Elements)
 	if err := UnpackBits(q.Codes, b, e.Bits); err != nil {
 		return formatError(ruleUnusedBits, e.Offset, e.Name, "%s: %v", what, err)
+	}
+	return nil
+}
+
+// knownCodes refuses a codec of codes that is not known.
+func (e *Entry) knownCodes(what string) error {
+	if e.Codec != CodecPacked {
+		return unsupported(ruleCodesLength, e.Offset, e.Name, "%s: codec %d is not known", what, e.Codec)
 	}
 	return nil
 }

@@ -39,6 +39,15 @@ func NewWriter(dst io.Writer, meta Meta) *Writer {
 	return w
 }
 
+// SetMeta puts meta in the place of what NewWriter got, for what is known only when the tensors are written.
+func (w *Writer) SetMeta(meta Meta) error {
+	if err := meta.check(); err != nil {
+		return err
+	}
+	w.meta = meta.appendTo(nil)
+	return w.err
+}
+
 // check refuses what rules R12 and R13 refuse.
 func (m Meta) check() error {
 	if len(m) > MaxMetaPairs {

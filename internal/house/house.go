@@ -7,9 +7,9 @@ package house
 // Rooms maps each package of the module to the packages of the module that it may import.
 var Rooms = map[string][]string{
 	"bq/onnxio":            {},
-	"bq/balance":           {},
 	"bq/packing":           {},
 	"bq/internal/kernel":   {},
+	"bq/balance":           {"bq/internal/kernel"}, // its inner loops; kernel is the only home of vector code
 	"bq/internal/drift":    {},
 	"bq/internal/house":    {},
 	"bq/internal/parallel": {},

@@ -22,6 +22,7 @@ var parts = map[string]func(){
 	"integer":   integerKernels,
 	"pack":      packKernels,
 	"planes":    planesKernels,
+	"quantize":  quantizeKernels,
 	"span":      spanKernels,
 	"vector":    vectorKernels,
 }
