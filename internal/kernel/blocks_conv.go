@@ -82,6 +82,8 @@ func (c *BlockConv) chunk() int {
 const (
 	bandFloats  = 1 << 16 // of the source that a band of lines reads
 	pieceRows   = 1536    // channels of taps whose products are summed before the sums are stored
+	bandLines   = 4       // lines that a band has at least where there are several for a thread
+	unitsEach   = 4       // bands for each thread, so that one that is held up leaves some to others
 	flatColumns = 168     // pixels of a line where lines mean nothing: a multiple of what most kernels take
 )
 
@@ -219,7 +221,7 @@ func (j *blockJob) spread(batch, threads int) {
 	if j.deep {
 		items, source = Blocks(j.outC), Block*j.height*j.width
 	}
-	bands := min(j.lines, max(1, (source+bandFloats-1)/bandFloats), max(1, j.lines/4))
+	bands := min(j.lines, max(1, (source+bandFloats-1)/bandFloats), max(1, j.lines/bandLines))
 	parts := 1
 	if batch*bands < 4*threads && threads > 1 {
 		byLines, byItems := (j.lines+threads-1)/threads*threads*items, (items+threads-1)/threads*threads*j.lines
@@ -227,7 +229,8 @@ func (j *blockJob) spread(batch, threads int) {
 		case j.deep || byItems < byLines:
 			parts = min(items, threads)
 		default:
-			bands = min(j.lines, max(bands, threads))
+			bands = max(bands, threads*max(1, min(j.lines/(threads*bandLines), unitsEach)))
+			bands = min(bands, j.lines)
 		}
 	}
 	units := bands * parts

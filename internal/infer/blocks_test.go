@@ -1,0 +1,104 @@
+package infer
+
+import (
+	"strings"
+	"testing"
+
+	"bq/internal/kernel"
+	"bq/onnxio"
+)
+
+// blockCases are graphs whose images lie in blocks of channels for a while, with how many convolutions do.
+func blockCases() []fusionCase {
+	type arrays = map[string]*onnxio.Array
+	first := newNode("Conv", "x w b", "c", ints("pads", 1, 1, 1, 1))
+	ws := arrays{"w": noise(1, 40, 4, 3, 3), "b": noise(2, 40), "u": noise(3, 16, 40, 1, 1), "d": noise(4, 40, 1, 3, 3), "r": noise(5, 40, 40, 1, 1),
+		"s": noise(6, 40), "o": noise(7, 40), "m": noise(8, 40), "v": aboveZero(noise(9, 40)), "k": noise(10, 40, 1, 1), "odd": noise(11, 7, 40, 1, 1),
+		"pads": onnxio.Int64s([]int64{0, 0, 1, 0, 0, 0, 2, 1}, 8), "scales": onnxio.Floats([]float32{1, 1, 2, 2}, 4),
+		"sizes": onnxio.Int64s([]int64{2, 40, 5, 14}, 4), "wide": noise(12, 32, 40, 1, 1), "lo": scalar(0), "hi": scalar(1)}
+	x := noise(20, 2, 4, 9, 7)
+	chain := func(nodes ...*onnxio.Node) []*onnxio.Node { return append([]*onnxio.Node{first}, nodes...) }
+	cases := []fusionCase{
+		{name: "convolution alone", nodes: []*onnxio.Node{newNode("Conv", "x w b", "y", ints("strides", 2, 2), ints("dilations", 2, 1))}},
+		{name: "two convolutions", nodes: chain(newNode("Relu", "c", "e"), newNode("Conv", "e u", "y"))},
+		{name: "depthwise", nodes: chain(newNode("Conv", "c d", "y", integerAttr("group", 40), ints("strides", 2, 1), ints("pads", 0, 1, 1, 0)))},
+		{name: "residual", nodes: chain(newNode("Conv", "c r", "e"), newNode("Add", "c e", "f"), newNode("Relu", "f", "y"))},
+		{name: "sum with a fed value", z: noise(21, 2, 40, 9, 7), nodes: chain(newNode("Add", "c z", "y"))},
+		{name: "sum that broadcasts falls back", z: noise(21, 1, 1, 9, 7), nodes: chain(newNode("Add", "c z", "y"))},
+		{name: "squeeze and excite", nodes: chain(newNode("GlobalAveragePool", "c", "g"), newNode("Conv", "g r", "h"), newNode("HardSigmoid", "h", "i"),
+			newNode("Mul", "c i", "y"))},
+		{name: "silu", nodes: chain(newNode("Sigmoid", "c", "g"), newNode("Mul", "c g", "e"), newNode("Conv", "e u", "y"))},
+		{name: "pools", nodes: chain(newNode("MaxPool", "c", "e", ints("kernel_shape", 3, 2), ints("strides", 2, 2), ints("pads", 1, 0, 1, 1)),
+			newNode("AveragePool", "e", "f", ints("kernel_shape", 2, 2), ints("pads", 1, 1, 0, 0)),
+			newNode("AveragePool", "f", "y", ints("kernel_shape", 2, 2), ints("pads", 1, 1, 0, 0), integerAttr("count_include_pad", 1)))},
+		{name: "per channel", nodes: chain(newNode("MaxPool", "c", "e", ints("kernel_shape", 2, 2)), newNode("BatchNormalization", "e s o m v", "f"),
+			newNode("Mul", "k f", "g"), newNode("Clip", "g lo hi", "y"))},
+		{name: "concat", nodes: chain(newNode("Conv", "c wide", "e"), newNode("Concat", "e c", "f", integerAttr("axis", 1)), newNode("Relu", "f", "y"))},
+		{name: "concat of parts of blocks", nodes: chain(newNode("Conv", "c wide", "e"), newNode("Concat", "c e", "f", integerAttr("axis", 1)), newNode("Relu", "f", "y"))},
+		{name: "pad", nodes: chain(newNode("Pad", "c pads", "e"), newNode("Conv", "e d", "y", integerAttr("group", 40)))},
+		{name: "resize", nodes: chain(newNode("Resize", "c _ scales", "e", text("mode", "linear")), newNode("Resize", "e _ _ sizes", "y"))},
+		{name: "value in blocks is a result", more: []string{"c", "e"}, nodes: chain(newNode("Relu", "c", "e"), newNode("Conv", "e odd", "y"))},
+		{name: "value in blocks meets others", nodes: chain(newNode("Transpose", "c", "e", ints("perm", 0, 1, 3, 2)), newNode("Conv", "e u", "y"))},
+		{name: "one dimension", x: noise(22, 2, 4, 31), nodes: []*onnxio.Node{newNode("Conv", "x w1", "c", ints("strides", 3)), newNode("Tanh", "c", "e"),
+			newNode("MaxPool", "e", "y", ints("kernel_shape", 2))}, consts: arrays{"w1": noise(1, 24, 4, 5)}},
+	}
+	for i := range cases {
+		c := &cases[i]
+		if c.consts == nil {
+			c.x, c.consts = x, ws
+		}
+	}
+	return cases
+}
+
+// TestBlocks compares runs in blocks with plain ones, on all instruction sets that have blocks, the second time on memory
+// of the first, and by the batch. Whatever falls back does so once.
+func TestBlocks(t *testing.T) {
+	if !kernel.BlocksPay() {
+		t.Skip("no vector kernels for images in blocks")
+	}
+	for _, c := range blockCases() {
+		t.Run(c.name, func(t *testing.T) {
+			p, feeds := c.compile(t)
+			plain, err := p.Run(feeds, seen)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.graph.fused()
+			if p.graph.layout.Load() == nil {
+				t.Error("nothing lies in blocks")
+			}
+			for range 2 {
+				got, err := p.Run(feeds, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for name, w := range plain {
+					if i := differs(got[name].F32(), w.F32(), blockTolerance); i >= 0 || !equalShape(got[name].Shape, w.Shape) {
+						t.Errorf("output %s %v, want shape %v: element %d differs", name, got[name].Shape, w.Shape, i)
+					}
+				}
+			}
+			if fell := p.graph.layout.Load() == nil; fell != strings.HasSuffix(c.name, "falls back") {
+				t.Errorf("fell back: %v", fell)
+			}
+		})
+	}
+}
+
+// blockTolerance is fusedTolerance for chains of convolutions of 40 channels, whose sums are larger than their results.
+const blockTolerance = 1e-4
+
+// TestBlockErrors: shapes that do not fit fail with the words of the plain form.
+func TestBlockErrors(t *testing.T) {
+	c := fusionCase{nodes: []*onnxio.Node{newNode("Conv", "x w", "c"), newNode("Relu", "c", "y")}, consts: map[string]*onnxio.Array{"w": noise(1, 16, 20, 3, 3)}}
+	for _, x := range []*onnxio.Array{noise(1, 2, 19, 5, 5), noise(1, 2, 20, 2, 5), noise(1, 20, 5), scalar(1), onnxio.NewArray(onnxio.Double, 1, 20, 5, 5)} {
+		c.x = x
+		p, feeds := c.compile(t)
+		_, plain := p.Run(feeds, seen)
+		_, fused := p.Run(feeds, nil)
+		if plain == nil || fused == nil || plain.Error() != fused.Error() {
+			t.Errorf("%v %v: plain %v, in blocks %v", x.Type, x.Shape, plain, fused)
+		}
+	}
+}
