@@ -273,7 +273,9 @@ func (b *blocking) concat(nd *node) bool {
 		for n := range in[0].Shape[0] {
 			for _, v := range in {
 				each := product(v.Shape[1:])
-				dst = dst[copy(dst, v.F32()[n*each:(n+1)*each]):]
+				src := v.F32()[n*each : (n+1)*each]
+				r.chunks(each, func(lo, hi int) { copy(dst[lo:hi], src[lo:hi]) })
+				dst = dst[each:]
 			}
 		}
 		return out, nil

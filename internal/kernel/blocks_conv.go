@@ -84,7 +84,7 @@ const (
 	pieceRows   = 1536    // channels of taps whose products are summed before the sums are stored
 	bandLines   = 4       // lines that a band has at least where there are several for a thread
 	unitsEach   = 4       // bands for each thread, so that one that is held up leaves some to others
-	flatColumns = 168     // pixels of a line where lines mean nothing: a multiple of what most kernels take
+	flatColumns = 168     // pixels of a line where lines mean nothing, at most: a multiple of what most kernels take
 )
 
 // blockLines says how lines of the result lie in the source: an image, or rows of it with their padding.
@@ -98,7 +98,8 @@ type blockLines struct {
 	padded         bool
 }
 
-func newBlockLines(w *Window, unit int) *blockLines {
+// newBlockLines lays out a window over images of unit elements a pixel. Where lines mean nothing, every thread gets as many.
+func newBlockLines(w *Window, unit, threads int) *blockLines {
 	l := &blockLines{w: w, unit: unit, lines: w.Out[1], columns: w.Out[2], last: w.Out[2]}
 	l.height = (w.Out[1]-1)*w.Stride[1] + (w.Kernel[1]-1)*w.Dilation[1] + 1
 	l.width = (w.Out[2]-1)*w.Stride[2] + (w.Kernel[2]-1)*w.Dilation[2] + 1
@@ -107,7 +108,8 @@ func newBlockLines(w *Window, unit int) *blockLines {
 		l.height, l.width = w.In[1], w.In[2]
 	}
 	if w.pointwise() {
-		l.columns = min(flatColumns, w.OutSize())
+		l.lines = threads * ((w.OutSize() + threads*flatColumns - 1) / (threads * flatColumns))
+		l.columns = (w.OutSize() + l.lines - 1) / l.lines
 		l.lines = (w.OutSize() + l.columns - 1) / l.columns
 		l.last = w.OutSize() - (l.lines-1)*l.columns
 		l.step, l.pitch = unit, l.columns*unit
@@ -203,16 +205,17 @@ func (c *BlockConv) Run(dst, x, add []float32, batch int, w *Window, e Epilogue,
 	if c.planes {
 		unit, channels = 1, c.inC
 	}
-	j := &blockJob{BlockConv: c, blockLines: newBlockLines(w, unit), dst: dst, x: x, add: add, after: after,
-		in: channels * w.InSize(), each: out * Block}
-	j.low, j.high = e.bounds()
 	work := batch * c.outC * out * c.taps
-	if c.deep {
-		j.kind = deep
-	} else {
+	if !c.deep {
 		work *= c.inC
 	}
-	j.spread(batch, threadsFor(threads, work))
+	threads = threadsFor(threads, work)
+	j := &blockJob{BlockConv: c, blockLines: newBlockLines(w, unit, threads), dst: dst, x: x, add: add, after: after,
+		in: channels * w.InSize(), each: out * Block}
+	if j.low, j.high = e.bounds(); c.deep {
+		j.kind = deep
+	}
+	j.spread(batch, threads)
 }
 
 // spread cuts the work into bands of lines and, where lines are few, into parts of the blocks of the result.

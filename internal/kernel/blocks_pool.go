@@ -33,7 +33,7 @@ func poolBlocks(dst, x, bias, weights []float32, batch, blocks int, w *Window, k
 		return
 	}
 	c := &BlockConv{inC: blocks * Block, outC: blocks * Block, taps: w.KernelSize(), deep: true, bias: bias, weights: weights}
-	j := &blockJob{BlockConv: c, blockLines: newBlockLines(w, Block), dst: dst, x: x, kind: kind, low: -infinity, high: infinity,
+	j := &blockJob{BlockConv: c, blockLines: newBlockLines(w, Block, 1), dst: dst, x: x, kind: kind, low: -infinity, high: infinity,
 		in: blocks * Block * w.InSize(), each: out * Block}
 	if kind == largest {
 		j.padding = -infinity
