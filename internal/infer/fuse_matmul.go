@@ -116,12 +116,7 @@ func (f *fusedProduct) run(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
 		return nil, nil
 	}
 	e, dst := f.tail.epilogue(), out.F32()
-	if f.bias != nil {
-		e.Add = true
-		for i := 0; i < len(dst); i += n {
-			copy(dst[i:], f.bias)
-		}
-	}
+	e.Columns = f.bias
 	f.right.product(dst, len(dst)/n, a, e, r.threads)
 	f.tail.rest(r, dst)
 	return out, nil

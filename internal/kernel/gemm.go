@@ -41,6 +41,7 @@ func (m Matrix) row(dst []float32, p, j int) {
 type Epilogue struct {
 	Add       bool      // start from what stands in dst
 	Bias      []float32 // else, where not nil, from the bias of each row
+	Columns   []float32 // else, where not nil, from the bias of each column
 	Clamp     bool      // bound the result to [Low, High]; NaN stays NaN
 	Low, High float32
 }
@@ -244,9 +245,18 @@ func (g *product) block(i0, i1, j0, j1 int) {
 // strip runs the tiles of one panel.
 func (g *product) strip(t tile, left []float32, i0, i1, p0, j int) {
 	most, _ := use.blocking()
+	byColumn := p0 == 0 && !g.e.Add && g.e.Bias == nil && g.e.Columns != nil
+	if byColumn {
+		t.from = fromDst
+	}
 	for i := i0; i < i1; i += most {
 		t.rows = min(most, i1-i)
 		t.dst = g.dst[i*g.ldc+j:]
+		if byColumn {
+			for r := range t.rows {
+				copy(t.dst[r*g.ldc:][:t.cols], g.e.Columns[j:])
+			}
+		}
 		switch {
 		case left != nil:
 			t.a = left[(i-i0)*t.k:]
@@ -317,6 +327,10 @@ func (e *Epilogue) finish(dst *float32, s float32, i int, column bool) {
 		s += e.Bias[i]
 	case e.Bias != nil:
 		s += e.Bias[0]
+	case e.Columns != nil && column:
+		s += e.Columns[0]
+	case e.Columns != nil:
+		s += e.Columns[i]
 	}
 	if e.Clamp {
 		if s < e.Low {

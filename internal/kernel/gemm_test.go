@@ -61,12 +61,18 @@ func TestTileBoundsKeepNaN(t *testing.T) {
 func TestProduct(t *testing.T) {
 	for _, s := range [][3]int{{1, 1, 0}, {3, 4, 0}, {1, 33, 17}, {9, 1, 40}, {5, 37, 3}, {13, 65, 300}, {70, 100, 513}} {
 		m, n, k := s[0], s[1], s[2]
-		x, y, bias := randomFloats(m*k, 1), randomFloats(k*n, 2), randomFloats(m, 3)
+		x, y, bias, columns := randomFloats(m*k, 1), randomFloats(k*n, 2), randomFloats(m, 3), randomFloats(n, 4)
 		start := make([]float32, m*n)
-		for i := range start {
-			start[i] = bias[i/n]
-		}
-		for form := range 4 {
+		for form := range 8 {
+			e := Epilogue{Bias: bias, Clamp: true, Low: -1, High: float32(math.Inf(1))}
+			if form&4 != 0 {
+				e.Bias, e.Columns = nil, columns
+			}
+			for i := range start {
+				if start[i] = bias[i/n]; form&4 != 0 {
+					start[i] = columns[i%n]
+				}
+			}
 			a, b := RowMajor(x, k), RowMajor(y, n)
 			if form&1 != 0 {
 				a = RowMajor(x, m).T()
@@ -78,7 +84,6 @@ func TestProduct(t *testing.T) {
 			for i, v := range want {
 				want[i] = max(v, -1)
 			}
-			e := Epilogue{Bias: bias, Clamp: true, Low: -1, High: float32(math.Inf(1))}
 			got := make([]float32, m*n)
 			Product(got, n, m, n, k, a, b, e, 1)
 			near(t, fmt.Sprintf("%v form %d", s, form), got, want, scale)
