@@ -226,21 +226,35 @@ func (g *product) block(i0, i1, j0, j1 int) {
 		case g.row != nil:
 			g.pack(rest, p0, kc, j0, j1, panels, width)
 		}
-		for q := range panels {
-			j := j0 + q*width
-			t.cols = min(width, j1-j)
-			switch {
-			case packs:
-				t.b, t.ldb = rest[q*width*kc:][:width*kc], width
-			case g.packed != nil:
-				t.b, t.ldb = g.packed.data[(j/width*g.k+p0)*width:], width
-			case kc > 0:
-				t.b, t.ldb = g.direct.Data[p0*g.direct.RowStride+j:], g.direct.RowStride
+		high := i1 - i0
+		if kc <= shallow {
+			high, _ = use.blocking()
+		}
+		for top := i0; top < i1; top += high {
+			part := left
+			if copied {
+				part = left[(top-i0)*kc:]
 			}
-			g.strip(t, left, i0, i1, p0, j)
+			for q := range panels {
+				j := j0 + q*width
+				t.cols = min(width, j1-j)
+				switch {
+				case packs:
+					t.b, t.ldb = rest[q*width*kc:][:width*kc], width
+				case g.packed != nil:
+					t.b, t.ldb = g.packed.data[(j/width*g.k+p0)*width:], width
+				case kc > 0:
+					t.b, t.ldb = g.direct.Data[p0*g.direct.RowStride+j:], g.direct.RowStride
+				}
+				g.strip(t, part, top, min(top+high, i1), p0, j)
+			}
 		}
 	}
 }
+
+// shallow is the inner size up to which the rows of the result, not the panels, are gone through one after the other:
+// panels are small then, and what is written decides.
+const shallow = 48
 
 // strip runs the tiles of one panel.
 func (g *product) strip(t tile, left []float32, i0, i1, p0, j int) {
