@@ -21,12 +21,13 @@ var errBlocks = errors.New("shapes do not fit blocks of channels")
 type blocking struct {
 	*fusion
 	out      *graph
-	block    []int   // by slot: the slot of the value in blocks, -1 for none
-	channels []int   // by slot: channels of the value in blocks
-	plain    []bool  // by slot: the value is there as the graph has it
-	rank     []int   // by slot: dimensions of the value in blocks, as the graph has it; 0 where that is not known
-	makers   []*node // by slot: the convolution in blocks that made it
-	count    int     // convolutions in blocks
+	block    []int             // by slot: the slot of the value in blocks, -1 for none
+	kinds    []onnxio.DataType // by slot: the element type of the value in blocks
+	channels []int             // by slot: channels of the value in blocks
+	plain    []bool            // by slot: the value is there as the graph has it
+	rank     []int             // by slot: dimensions of the value in blocks, as the graph has it; 0 where that is not known
+	makers   []*node           // by slot: the convolution in blocks that made it
+	count    int               // convolutions in blocks
 }
 
 // blocked returns g, a fused graph, in blocks; nil where nothing would be.
@@ -35,11 +36,11 @@ func (g *graph) blocked() *graph {
 		return nil
 	}
 	n := len(g.names)
-	b := &blocking{fusion: newFusion(g), block: make([]int, n), channels: make([]int, n), plain: make([]bool, n), rank: make([]int, n), makers: make([]*node, n)}
+	b := &blocking{fusion: newFusion(g), block: make([]int, n), channels: make([]int, n), plain: make([]bool, n), rank: make([]int, n), kinds: make([]onnxio.DataType, n), makers: make([]*node, n)}
 	b.out = &graph{names: append([]string{}, g.names...), consts: append([]*onnxio.Array{}, g.consts...), inputs: g.inputs,
 		outputs: g.outputs, captures: g.captures}
 	for slot := range n {
-		b.block[slot], b.plain[slot] = -1, b.maker[slot] < 0
+		b.block[slot], b.plain[slot], b.kinds[slot] = -1, b.maker[slot] < 0, onnxio.Float
 	}
 	for i, nd := range b.nodes {
 		if !b.take(i) {
@@ -80,9 +81,9 @@ func (b *blocking) keep(nd *node) {
 // inBlocks reports whether a value lies in blocks and not as the graph has it.
 func (b *blocking) inBlocks(slot int) bool { return slot >= 0 && b.block[slot] >= 0 && !b.plain[slot] }
 
-// add puts a node into the graph that computes slot to from the values in slots. It stands at the place of nd.
-func (b *blocking) add(nd *node, slots []int, to int, fast fastFunc, inPlace ...int) *node {
-	made := &node{Node: nd.Node, where: nd.where, in: slots, out: []int{to}, fast: fast, elem: onnxio.Float, overwrites: inPlace}
+// add puts a node into the graph that computes slot to from the values in slots, of type t. It stands at the place of nd.
+func (b *blocking) add(nd *node, t onnxio.DataType, slots []int, to int, fast fastFunc, inPlace ...int) *node {
+	made := &node{Node: nd.Node, where: nd.where, in: slots, out: []int{to}, fast: fast, elem: t, overwrites: inPlace}
 	b.out.nodes = append(b.out.nodes, made)
 	return made
 }
@@ -95,23 +96,25 @@ func (b *blocking) slot(slot, channels int) int {
 	return b.block[slot]
 }
 
-// produce puts a node into the graph that computes the first output of nd in blocks.
+// produce puts a node into the graph that computes the first output of nd in blocks, from values of the type of kinds.
 func (b *blocking) produce(nd *node, slots []int, channels int, fast fastFunc, inPlace ...int) *node {
-	return b.add(nd, slots, b.slot(nd.out[0], channels), fast, inPlace...)
+	t := b.kinds[nd.out[0]]
+	return b.add(nd, t, slots, b.slot(nd.out[0], channels), fast, inPlace...)
 }
 
-// enter returns the slot of a value in blocks, and has it laid out so where it is not; nd is who wants it.
-func (b *blocking) enter(nd *node, slot, channels int) int {
+// enter returns the slot of a value of type t in blocks, and has it laid out so where it is not; nd is who wants it.
+func (b *blocking) enter(nd *node, t onnxio.DataType, slot, channels int) int {
 	if b.block[slot] >= 0 {
 		return b.block[slot]
 	}
 	to := b.slot(slot, channels)
-	b.add(nd, []int{slot}, to, func(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
+	b.kinds[slot] = t
+	b.add(nd, t, []int{slot}, to, func(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
 		s := in[0].Shape
 		if len(s) < 3 || s[1] != channels {
 			return nil, nil
 		}
-		out, err := r.blank(onnxio.Float, blockShape(s[0], channels, s[2:])...)
+		out, err := r.blank(t, blockShape(s[0], channels, s[2:])...)
 		if err == nil {
 			kernel.ToBlocks(out.F32(), in[0].F32(), s[0], channels, product(s[2:]), r.threads)
 		}
@@ -126,10 +129,10 @@ func (b *blocking) leave(slot int) {
 		return
 	}
 	b.plain[slot] = true
-	channels := b.channels[slot]
-	b.add(b.nodes[b.maker[slot]], []int{b.block[slot]}, slot, func(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
+	channels, t := b.channels[slot], b.kinds[slot]
+	b.add(b.nodes[b.maker[slot]], t, []int{b.block[slot]}, slot, func(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
 		n, spatial := in[0].Shape[0], spatialOf(in[0])
-		out, err := r.blank(onnxio.Float, append([]int{n, channels}, spatial...)...)
+		out, err := r.blank(t, append([]int{n, channels}, spatial...)...)
 		if err == nil {
 			kernel.FromBlocks(out.F32(), in[0].F32(), n, channels, product(spatial), r.threads)
 		}
@@ -155,14 +158,24 @@ func (b *blocking) take(i int) bool {
 	switch state := nd.state.(type) {
 	case *fusedConvolution:
 		return b.convolution(nd, state)
+	case *convolution:
+		return b.bareConvolution(i, state)
+	case *pooled:
+		if !state.mean || b.kinds[nd.in[0]] == onnxio.Float {
+			return b.pool(nd, state)
+		}
+	}
+	if nd.parts == nil && nd.standard && nd.OpType == "Concat" {
+		return b.concat(nd)
+	}
+	if b.kinds[nd.in[0]] != onnxio.Float { // the others would have to round
+		return false
+	}
+	switch state := nd.state.(type) {
 	case *spanned:
 		return b.span(nd, state.f)
 	case *summed:
 		return b.sum(nd, state.tail)
-	case *convolution:
-		return b.bareConvolution(i, state)
-	case *pooled:
-		return b.pool(nd, state)
 	case *resized:
 		return b.resize(nd, state)
 	}
@@ -174,8 +187,6 @@ func (b *blocking) take(i int) bool {
 		return b.perChannel(i) || b.pair(nd)
 	case "BatchNormalization":
 		return b.perChannel(i)
-	case "Concat":
-		return b.concat(nd)
 	case "GlobalAveragePool":
 		return b.globalPool(nd)
 	}

@@ -25,8 +25,16 @@ type blockedConvolution struct {
 
 // bareConvolution takes a convolution that nothing follows.
 func (b *blocking) bareConvolution(i int, conv *convolution) bool {
-	w, bias := b.constant(i, 1), b.constant(i, 2)
-	if conv.transposed || w == nil || bias == nil && !b.absent(i, 2) {
+	if b.absent(i, 1) {
+		return false
+	}
+	w, bias := b.consts(b.nodes[i].in[1]), (*onnxio.Array)(nil)
+	if !b.absent(i, 2) {
+		if bias = b.consts(b.nodes[i].in[2]); bias == nil || w != nil && bias.Type != w.Type {
+			return false
+		}
+	}
+	if conv.transposed || w == nil {
 		return false
 	}
 	return b.convolution(b.nodes[i], &fusedConvolution{convolution: conv, w: w, bias: bias})
@@ -35,7 +43,7 @@ func (b *blocking) bareConvolution(i int, conv *convolution) bool {
 // convolution takes a convolution over one or two dimensions: dense, or one kernel for each channel.
 func (b *blocking) convolution(nd *node, f *fusedConvolution) bool {
 	rank := len(f.w.Shape)
-	if f.transposed || f.w.Type != onnxio.Float || rank != 3 && rank != 4 || f.w.Len() == 0 || f.group < 1 {
+	if f.transposed || f.w.Type != onnxio.Float && f.w.Type != onnxio.Float16 || rank != 3 && rank != 4 || f.w.Len() == 0 || f.group < 1 {
 		return false
 	}
 	c := &blockedConvolution{fusedConvolution: f, channels: f.w.Shape[1] * f.group, outputs: f.w.Shape[0]}
@@ -49,15 +57,19 @@ func (b *blocking) convolution(nd *node, f *fusedConvolution) bool {
 	c.planes = f.group == 1 && b.block[in] < 0 && c.channels <= planeChannels
 	slots := []int{in}
 	if !c.planes {
-		slots[0] = b.enter(nd, in, c.channels)
+		slots[0] = b.enter(nd, f.w.Type, in, c.channels)
 	}
 	var inPlace []int
 	if f.sum {
-		slots, inPlace = append(slots, b.enter(nd, nd.in[1], c.outputs)), []int{1}
+		slots, inPlace = append(slots, b.enter(nd, f.w.Type, nd.in[1], c.outputs)), []int{1}
 	}
 	if f.tail.f != nil {
 		c.after = append(c.after, f.tail.f)
 	}
+	if f.w.Type == onnxio.Float16 {
+		c.after = append(c.after, func(dst, _ []float32) { kernel.RoundHalf(dst) })
+	}
+	b.kinds[nd.out[0]] = f.w.Type
 	made := b.produce(nd, slots, c.outputs, c.run, inPlace...)
 	made.state = c
 	b.rank[nd.out[0]] = rank
@@ -89,7 +101,7 @@ func (c *blockedConvolution) run(r *run, in []*onnxio.Array) (*onnxio.Array, err
 		}
 		c.packed = kernel.PackBlocks(c.fusedConvolution.w.F32(), bias, c.channels, c.outputs, c.group, window.KernelSize(), c.planes)
 	})
-	out, err := r.blank(onnxio.Float, to...)
+	out, err := r.blank(c.fusedConvolution.w.Type, to...)
 	if err != nil {
 		return nil, nil
 	}
@@ -150,9 +162,9 @@ func (b *blocking) sum(nd *node, t tail) bool {
 	x, y := nd.in[0], nd.in[1]
 	switch {
 	case b.inBlocks(x) && b.consts(y) == nil:
-		b.enter(nd, y, b.channels[x])
+		b.enter(nd, onnxio.Float, y, b.channels[x])
 	case b.inBlocks(y) && b.consts(x) == nil:
-		b.enter(nd, x, b.channels[y])
+		b.enter(nd, onnxio.Float, x, b.channels[y])
 	default:
 		return false
 	}
@@ -252,20 +264,20 @@ func (b *blocking) concat(nd *node) bool {
 	}
 	channels, slots := 0, []int{}
 	for i, slot := range nd.in {
-		if !b.inBlocks(slot) || i < len(nd.in)-1 && b.channels[slot]%kernel.Block != 0 {
+		if !b.inBlocks(slot) || b.kinds[slot] != b.kinds[nd.in[0]] || i < len(nd.in)-1 && b.channels[slot]%kernel.Block != 0 {
 			return false
 		}
 		channels += b.channels[slot]
 		slots = append(slots, b.block[slot])
 	}
-	b.rank[nd.out[0]] = b.rank[nd.in[0]]
+	b.rank[nd.out[0]], b.kinds[nd.out[0]] = b.rank[nd.in[0]], b.kinds[nd.in[0]]
 	b.produce(nd, slots, channels, func(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
 		for _, v := range in {
 			if v.Shape[0] != in[0].Shape[0] || !equalShape(v.Shape[2:], in[0].Shape[2:]) {
 				return nil, nil
 			}
 		}
-		out, err := r.blank(onnxio.Float, blockShape(in[0].Shape[0], channels, spatialOf(in[0]))...)
+		out, err := r.blank(in[0].Type, blockShape(in[0].Shape[0], channels, spatialOf(in[0]))...)
 		if err != nil {
 			return nil, nil
 		}
@@ -296,7 +308,7 @@ func (b *blocking) pool(nd *node, p *pooled) bool {
 		return false
 	}
 	channels := b.channels[in]
-	b.rank[nd.out[0]] = b.rank[in]
+	b.rank[nd.out[0]], b.kinds[nd.out[0]] = b.rank[in], b.kinds[in]
 	b.produce(nd, []int{b.block[in]}, channels, func(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
 		n, spatial := in[0].Shape[0], spatialOf(in[0])
 		if len(p.window.kernel) != len(spatial) {
@@ -306,7 +318,7 @@ func (b *blocking) pool(nd *node, p *pooled) bool {
 		if err != nil || !kernel.BlockWindow(w) {
 			return nil, nil
 		}
-		out, err := r.blank(onnxio.Float, blockShape(n, channels, to)...)
+		out, err := r.blank(in[0].Type, blockShape(n, channels, to)...)
 		if err != nil {
 			return nil, nil
 		}

@@ -248,7 +248,7 @@ func fuseHalfConvolution(z *fusion, i int) bool {
 	}
 	f.tail, _ = z.tail(k, z.nodes[i].out[0])
 	z.group([]int{i, k}, z.nodes[i].in[:1], f.run)
-	z.nodes[k].elem = w.Type
+	z.nodes[k].elem, z.nodes[k].state = w.Type, f
 	return true
 }
 
