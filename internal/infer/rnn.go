@@ -130,7 +130,7 @@ func (s *sequence) prepare(r *run) error {
 			return fmt.Errorf("sequence of length %d, at most %d", l, s.t)
 		}
 	}
-	if int64(s.t)*int64(s.n)*int64(s.gates*s.h)*4 > r.limit-r.live {
+	if int64(min(d, s.threads))*int64(s.t)*int64(s.n)*int64(s.gates*s.h)*4 > r.limit-r.live {
 		return fmt.Errorf("gates of %d steps, %d samples and size %d exceed the limit of %d bytes", s.t, s.n, s.h, r.limit)
 	}
 	y, err := r.new(onnxio.Float, s.t, d, s.n, s.h)
@@ -152,32 +152,38 @@ type row struct {
 }
 
 // each computes the gate products of every step of every direction and calls cell for each sample that is still
-// running; the product of X and W' is taken for all steps at once.
+// running; the product of X and W' is taken for all steps at once. Directions know nothing of each other: where there are
+// threads, each has its own.
 func (s *sequence) each(cell func(d int, v row)) {
+	directions := len(s.reverse)
+	w := s.input.of(s.w, directions, s.gates*s.h, s.in)
+	multiply := s.recurrence(max(1, s.threads/directions))
+	kernel.Parallel(min(s.threads, directions), directions, func(d int) { s.direction(d, w[d], multiply, cell) })
+}
+
+// direction is each for one direction; w is packed for products with X.
+func (s *sequence) direction(d int, w *kernel.Packed, multiply func(d int, dst, h []float32), cell func(d int, v row)) {
 	gh := s.gates * s.h
 	gates, rec := make([]float32, s.t*s.n*gh), make([]float32, s.n*gh)
-	w, multiply := s.input.of(s.w, len(s.reverse), gh, s.in), s.recurrence()
-	for d, reverse := range s.reverse {
-		s.addBias(gates, d)
-		if s.in > 0 {
-			kernel.ProductPacked(gates, gh, s.t*s.n, kernel.RowMajor(s.x, s.in), w[d], kernel.Epilogue{Add: true}, s.threads)
-		}
-		h := s.hOut[d*s.n*s.h : (d+1)*s.n*s.h]
-		for step := range s.t {
-			multiply(d, rec, h)
-			for n, length := range s.lens {
-				if step >= length {
-					continue
-				}
-				t := step
-				if reverse {
-					t = length - 1 - step
-				}
-				v := row{gates: gates[(t*s.n+n)*gh:][:gh], rec: rec[n*gh:][:gh], h: h[n*s.h:][:s.h]}
-				v.c = s.cOut[(d*s.n+n)*s.h:][:s.h]
-				cell(d, v)
-				copy(s.y[((t*len(s.reverse)+d)*s.n+n)*s.h:][:s.h], v.h)
+	s.addBias(gates, d)
+	if s.in > 0 {
+		kernel.ProductPacked(gates, gh, s.t*s.n, kernel.RowMajor(s.x, s.in), w, kernel.Epilogue{Add: true}, s.threads)
+	}
+	h := s.hOut[d*s.n*s.h : (d+1)*s.n*s.h]
+	for step := range s.t {
+		multiply(d, rec, h)
+		for n, length := range s.lens {
+			if step >= length {
+				continue
 			}
+			t := step
+			if s.reverse[d] {
+				t = length - 1 - step
+			}
+			v := row{gates: gates[(t*s.n+n)*gh:][:gh], rec: rec[n*gh:][:gh], h: h[n*s.h:][:s.h]}
+			v.c = s.cOut[(d*s.n+n)*s.h:][:s.h]
+			cell(d, v)
+			copy(s.y[((t*len(s.reverse)+d)*s.n+n)*s.h:][:s.h], v.h)
 		}
 	}
 }

@@ -50,7 +50,7 @@ func laidOut[T any](constant bool, once *sync.Once, kept *[]T, layout func(w []f
 }
 
 // recurrence returns what multiplies the states [N, H] of a direction by R'.
-func (s *sequence) recurrence() func(d int, dst, h []float32) {
+func (s *sequence) recurrence(threads int) func(d int, dst, h []float32) {
 	gh := s.gates * s.h
 	if s.n == 1 {
 		panels := s.state.forVectors(s.r, len(s.reverse), gh, s.h)
@@ -58,6 +58,6 @@ func (s *sequence) recurrence() func(d int, dst, h []float32) {
 	}
 	packed := s.state.of(s.r, len(s.reverse), gh, s.h)
 	return func(d int, dst, h []float32) {
-		kernel.ProductPacked(dst, gh, s.n, kernel.RowMajor(h, s.h), packed[d], kernel.Epilogue{}, s.threads)
+		kernel.ProductPacked(dst, gh, s.n, kernel.RowMajor(h, s.h), packed[d], kernel.Epilogue{}, threads)
 	}
 }
