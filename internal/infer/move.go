@@ -16,29 +16,29 @@ func (r *run) strided(src *onnxio.Array, shape, strides []int, offset int) (*onn
 	}
 	switch d := out.Data.(type) {
 	case []float32:
-		kernel.Strided(d, src.Data.([]float32), shape, strides, offset)
+		kernel.Strided(d, src.Data.([]float32), shape, strides, offset, r.threads)
 	case []float64:
-		kernel.Strided(d, src.Data.([]float64), shape, strides, offset)
+		kernel.Strided(d, src.Data.([]float64), shape, strides, offset, r.threads)
 	case []int8:
-		kernel.Strided(d, src.Data.([]int8), shape, strides, offset)
+		kernel.Strided(d, src.Data.([]int8), shape, strides, offset, r.threads)
 	case []int16:
-		kernel.Strided(d, src.Data.([]int16), shape, strides, offset)
+		kernel.Strided(d, src.Data.([]int16), shape, strides, offset, r.threads)
 	case []int32:
-		kernel.Strided(d, src.Data.([]int32), shape, strides, offset)
+		kernel.Strided(d, src.Data.([]int32), shape, strides, offset, r.threads)
 	case []int64:
-		kernel.Strided(d, src.Data.([]int64), shape, strides, offset)
+		kernel.Strided(d, src.Data.([]int64), shape, strides, offset, r.threads)
 	case []uint8:
-		kernel.Strided(d, src.Data.([]uint8), shape, strides, offset)
+		kernel.Strided(d, src.Data.([]uint8), shape, strides, offset, r.threads)
 	case []uint16:
-		kernel.Strided(d, src.Data.([]uint16), shape, strides, offset)
+		kernel.Strided(d, src.Data.([]uint16), shape, strides, offset, r.threads)
 	case []uint32:
-		kernel.Strided(d, src.Data.([]uint32), shape, strides, offset)
+		kernel.Strided(d, src.Data.([]uint32), shape, strides, offset, r.threads)
 	case []uint64:
-		kernel.Strided(d, src.Data.([]uint64), shape, strides, offset)
+		kernel.Strided(d, src.Data.([]uint64), shape, strides, offset, r.threads)
 	case []bool:
-		kernel.Strided(d, src.Data.([]bool), shape, strides, offset)
+		kernel.Strided(d, src.Data.([]bool), shape, strides, offset, r.threads)
 	case []string:
-		kernel.Strided(d, src.Data.([]string), shape, strides, offset)
+		kernel.Strided(d, src.Data.([]string), shape, strides, offset, r.threads)
 	}
 	return out, nil
 }

@@ -351,7 +351,7 @@ func TestStrided(t *testing.T) {
 		{"empty", []int{0, 3}, []int{3, 1}, 0, []int{}},
 	} {
 		got := make([]int, len(c.want))
-		Strided(got, src, c.shape, c.strides, c.offset)
+		Strided(got, src, c.shape, c.strides, c.offset, 2)
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}

@@ -3,11 +3,31 @@ package kernel
 // Strided writes to dst, in row-major order, the elements of a view of src: the element at index i of shape is
 // src[offset + sum of i[d]*strides[d]]. Strides may be zero (broadcasting) or negative (reversal); transposes,
 // slices and expansions are views. dst holds the product of shape elements and does not overlap src.
-func Strided[T any](dst, src []T, shape, strides []int, offset int) {
+func Strided[T any](dst, src []T, shape, strides []int, offset, threads int) {
 	if len(dst) == 0 {
 		return
 	}
 	dims, steps := merged(shape, strides)
+	if threads = threadsFor(threads, len(dst)); threads < 2 || len(dims) == 0 {
+		stridedPart(dst, src, dims, steps, offset)
+		return
+	}
+	// Parts of the first dimension; where that is short, parts of the second at each of its indices.
+	outer, step := 1, 0
+	if dims[0] < 4*threads && len(dims) > 1 {
+		outer, step, dims, steps = dims[0], steps[0], dims[1:], steps[1:]
+	}
+	parts := min(dims[0], (4*threads+outer-1)/outer)
+	inner := len(dst) / outer / dims[0]
+	Parallel(threads, outer*parts, func(u int) {
+		i, lo, hi := u/parts, u%parts*dims[0]/parts, (u%parts+1)*dims[0]/parts
+		part := append([]int{hi - lo}, dims[1:]...)
+		stridedPart(dst[(i*dims[0]+lo)*inner:(i*dims[0]+hi)*inner], src, part, steps, offset+i*step+lo*steps[0])
+	})
+}
+
+// stridedPart is Strided by one thread; no dimension has a size of 0.
+func stridedPart[T any](dst, src []T, dims, steps []int, offset int) {
 	if len(dims) == 0 {
 		dst[0] = src[offset]
 		return

@@ -41,7 +41,7 @@ func ExamplePanels() {
 
 func ExampleStrided() {
 	x, y := []float32{1, 2, 3, 4, 5, 6}, make([]float32, 6)
-	kernel.Strided(y, x, []int{3, 2}, []int{1, 3}, 0) // the transpose of [2, 3]
+	kernel.Strided(y, x, []int{3, 2}, []int{1, 3}, 0, 1) // the transpose of [2, 3]
 	fmt.Println(y)
 	// Output: [1 4 2 5 3 6]
 }

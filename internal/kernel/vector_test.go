@@ -258,7 +258,7 @@ func BenchmarkVectors(b *testing.B) {
 		{"max_pool_3x3_stride_1", 112 * 112, func(dst, x []float32) { MaxPool(dst, nil, x, 1, w1, false, 1) }},
 		{"max_pool_3x3_stride_2", 112 * 112, func(dst, x []float32) { MaxPool(dst, nil, x, 1, w, false, 1) }},
 		{"average_pool_3x3_stride_2", 112 * 112, func(dst, x []float32) { AveragePool(dst, x, 1, w, nil, 1) }},
-		{"transpose_128x128", 1 << 14, func(dst, x []float32) { Strided(dst, x, []int{128, 128}, []int{1, 128}, 0) }},
+		{"transpose_128x128", 1 << 14, func(dst, x []float32) { Strided(dst, x, []int{128, 128}, []int{1, 128}, 0, 1) }},
 	} {
 		for l := plain; l <= best; l++ {
 			b.Run(s.name+"/"+l.String(), func(b *testing.B) {
