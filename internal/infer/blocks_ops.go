@@ -34,7 +34,7 @@ func (b *blocking) bareConvolution(i int, conv *convolution) bool {
 			return false
 		}
 	}
-	if conv.transposed || w == nil {
+	if w == nil {
 		return false
 	}
 	return b.convolution(b.nodes[i], &fusedConvolution{convolution: conv, w: w, bias: bias})
@@ -43,7 +43,10 @@ func (b *blocking) bareConvolution(i int, conv *convolution) bool {
 // convolution takes a convolution over one or two dimensions: dense, or one kernel for each channel.
 func (b *blocking) convolution(nd *node, f *fusedConvolution) bool {
 	rank := len(f.w.Shape)
-	if f.transposed || f.w.Type != onnxio.Float && f.w.Type != onnxio.Float16 || rank != 3 && rank != 4 || f.w.Len() == 0 || f.group < 1 {
+	if f.transposed {
+		return b.transposed(nd, f)
+	}
+	if f.w.Type != onnxio.Float && f.w.Type != onnxio.Float16 || rank != 3 && rank != 4 || f.w.Len() == 0 || f.group < 1 {
 		return false
 	}
 	c := &blockedConvolution{fusedConvolution: f, channels: f.w.Shape[1] * f.group, outputs: f.w.Shape[0]}

@@ -15,7 +15,8 @@ func blockCases() []fusionCase {
 	ws := arrays{"w": noise(1, 40, 4, 3, 3), "b": noise(2, 40), "u": noise(3, 16, 40, 1, 1), "d": noise(4, 40, 1, 3, 3), "r": noise(5, 40, 40, 1, 1),
 		"s": noise(6, 40), "o": noise(7, 40), "m": noise(8, 40), "v": aboveZero(noise(9, 40)), "k": noise(10, 40, 1, 1), "odd": noise(11, 7, 40, 1, 1),
 		"pads": onnxio.Int64s([]int64{0, 0, 1, 0, 0, 0, 2, 1}, 8), "scales": onnxio.Floats([]float32{1, 1, 2, 2}, 4),
-		"sizes": onnxio.Int64s([]int64{2, 40, 5, 14}, 4), "wide": noise(12, 32, 40, 1, 1), "lo": scalar(0), "hi": scalar(1)}
+		"sizes": onnxio.Int64s([]int64{2, 40, 5, 14}, 4), "wide": noise(12, 32, 40, 1, 1), "lo": scalar(0), "hi": scalar(1),
+		"t": noise(13, 40, 16, 2, 2), "q": noise(14, 16, 24, 3, 4), "k1": noise(15, 24)}
 	x := noise(20, 2, 4, 9, 7)
 	chain := func(nodes ...*onnxio.Node) []*onnxio.Node { return append([]*onnxio.Node{first}, nodes...) }
 	cases := []fusionCase{
@@ -39,6 +40,8 @@ func blockCases() []fusionCase {
 		{name: "resize", nodes: chain(newNode("Resize", "c _ scales", "e", text("mode", "linear")), newNode("Resize", "e _ _ sizes", "y"))},
 		{name: "value in blocks is a result", more: []string{"c", "e"}, nodes: chain(newNode("Relu", "c", "e"), newNode("Conv", "e odd", "y"))},
 		{name: "value in blocks meets others", nodes: chain(newNode("Transpose", "c", "e", ints("perm", 0, 1, 3, 2)), newNode("Conv", "e u", "y"))},
+		{name: "transposed", nodes: chain(newNode("ConvTranspose", "c t", "e", ints("strides", 2, 2)), newNode("Relu", "e", "f"),
+			newNode("ConvTranspose", "f q k1", "y", ints("strides", 2, 1), ints("pads", 1, 1, 1, 1), ints("output_padding", 1, 0)))},
 		{name: "one dimension", x: noise(22, 2, 4, 31), nodes: []*onnxio.Node{newNode("Conv", "x w1", "c", ints("strides", 3)), newNode("Tanh", "c", "e"),
 			newNode("MaxPool", "e", "y", ints("kernel_shape", 2))}, consts: arrays{"w1": noise(1, 24, 4, 5)}},
 	}

@@ -169,3 +169,33 @@ func TestGlobalAveragePoolBlocks(t *testing.T) {
 		}
 	}
 }
+
+func TestBlockTransposed(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		rng, done := rand.New(rand.NewPCG(9, 10)), 0
+		for i := range 200 {
+			w, batch, inC, outC := randomBlockWindow(rng), 1+rng.IntN(2), 1+rng.IntN(20), 1+rng.IntN(40)
+			weights, bias := randomFloats(inC*outC*w.KernelSize(), uint64(i)), randomFloats(outC, 7)
+			c := PackBlocksTransposed(weights, bias, inC, outC, w)
+			if c == nil || !c.Fits(w) {
+				continue
+			}
+			done++
+			x := randomFloats(batch*inC*w.OutSize(), uint64(i+1000))
+			want, got := make([]float32, batch*outC*w.InSize()), make([]float32, batch*outC*w.InSize())
+			ConvTranspose(want, x, weights, bias, batch, inC, outC, 1, w, 1)
+			dst := make([]float32, batch*Blocks(outC)*Block*w.InSize())
+			fillRow(dst, float32(math.NaN()))
+			c.Run(dst, inBlocks(x, batch, inC, w.OutSize()), batch, w, Epilogue{Clamp: true, Low: -2, High: 3}, nil, 2)
+			FromBlocks(got, dst, batch, outC, w.InSize(), 1)
+			for k, v := range want {
+				if v = min(max(v, -2), 3); !(math.Abs(float64(got[k]-v)) <= sumTolerance*40) {
+					t.Fatalf("%+v %d to %d: element %d is %v, want %v", *w, inC, outC, k, got[k], v)
+				}
+			}
+		}
+		if done < 50 {
+			t.Errorf("only %d windows were tried", done)
+		}
+	})
+}
