@@ -13,6 +13,9 @@ const (
 	blockedShare  = 75 // percent of the lanes of their results that must be channels
 )
 
+// fills reports whether enough of the lanes of so many channels in blocks are channels.
+func fills(channels int) bool { return 100*channels >= blockedShare*kernel.Block*kernel.Blocks(channels) }
+
 // blockedConvolution is a convolution in blocks, with what follows.
 type blockedConvolution struct {
 	*fusedConvolution
@@ -54,7 +57,7 @@ func (b *blocking) convolution(nd *node, f *fusedConvolution) bool {
 		return false
 	}
 	in := nd.in[0]
-	if !b.inBlocks(in) && 100*c.outputs < blockedShare*kernel.Block*kernel.Blocks(c.outputs) {
+	if !b.inBlocks(in) && !fills(c.outputs) {
 		return false
 	}
 	c.planes = f.group == 1 && b.block[in] < 0 && c.channels <= planeChannels

@@ -12,11 +12,12 @@ type resized struct {
 	constant      *onnxio.Array // scales of an attribute
 }
 
-// resize takes a Resize of the spatial dimensions of a value in blocks, by constants.
+// resize takes a Resize of the spatial dimensions of a value in blocks, by constants, unless lanes without a channel would
+// take much of the result, which is large.
 func (b *blocking) resize(nd *node, z *resized) bool {
 	in := nd.in[0]
 	rank := 0
-	if b.inBlocks(in) {
+	if b.inBlocks(in) && fills(b.channels[in]) {
 		rank = b.rank[in]
 	}
 	if rank == 0 || z.axes != nil || z.coords == "tf_crop_and_resize" || z.policy != "stretch" || z.mode == "cubic" {
