@@ -3,8 +3,9 @@
 // Compile turns a model into a Program: every node is bound to the Go function of its operator, whose attributes
 // are read and checked once; nodes of constants are computed once; the last use of every value is known. Run
 // computes the outputs for one set of inputs, node by node in the order of the file, and shows every value to a
-// visitor. Without a visitor, groups of nodes run as one (fuse.go) and samples of a batch one by one (batch.go). Values
-// lie in memory that is used again as soon as nobody needs them (arena.go). Any number of goroutines may Run a Program.
+// visitor. Without a visitor, groups of nodes run as one (fuse.go), images lie in blocks of channels between convolutions
+// (blocks.go), and samples of a batch run one by one (batch.go). Values lie in memory that is used again as soon as nobody
+// needs them (arena.go). Any number of goroutines may Run a Program.
 //
 // The operators follow the ONNX operator specification (https://onnx.ai/onnx/operators), versions as Ops lists
 // them. Values of float16, bfloat16, float8 and float4 are computed in float32 and rounded after every node. Functions
