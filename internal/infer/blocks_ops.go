@@ -14,7 +14,9 @@ const (
 )
 
 // fills reports whether enough of the lanes of so many channels in blocks are channels.
-func fills(channels int) bool { return 100*channels >= blockedShare*kernel.Block*kernel.Blocks(channels) }
+func fills(channels int) bool {
+	return 100*channels >= blockedShare*kernel.Block*kernel.Blocks(channels)
+}
 
 // blockedConvolution is a convolution in blocks, with what follows.
 type blockedConvolution struct {

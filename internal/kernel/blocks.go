@@ -61,12 +61,13 @@ const (
 	largest                  // maxima of vectors
 )
 
-// blockRun computes lines of pixels of some blocks, which lie side by side in the result: see _generate/blocks.go for the
+// blockRun computes lines of pixels of some blocks: see _generate/blocks.go for the
 // formulas. Slices count elements.
 type blockRun struct {
 	kind           blockKind
 	blocks, pixels int // pixels of a line
 	lines, pitch   int // pitch: between lines of src
+	dstLine        int // between lines of dst
 	dst            []float32
 	dstPitch       int // between blocks of dst
 	src            []float32
@@ -83,7 +84,7 @@ type blockRun struct {
 func (b *blockRun) runPlain() {
 	for f := range b.blocks {
 		for p := range b.lines * b.pixels {
-			at := f*b.dstPitch + p*Block
+			at := f*b.dstPitch + p/b.pixels*b.dstLine + p%b.pixels*Block
 			var sums [Block]float32 // add may be dst
 			copy(sums[:], b.dst[at:])
 			if b.bias != nil {
@@ -94,7 +95,9 @@ func (b *blockRun) runPlain() {
 					sums[l] += v
 				}
 			}
-			b.pixel(sums[:], b.src[p/b.pixels*b.pitch+p%b.pixels*b.step:], f)
+			if len(b.taps) > 0 {
+				b.pixel(sums[:], b.src[p/b.pixels*b.pitch+p%b.pixels*b.step:], f)
+			}
 			for l, v := range sums {
 				if v < b.low {
 					sums[l] = b.low
@@ -143,7 +146,7 @@ func (b *blockRun) check() {
 		reach = Block
 	}
 	_ = b.src[(b.lines-1)*b.pitch+(b.pixels-1)*b.step+last.offset/4+reach-1]
-	end := (b.blocks-1)*b.dstPitch + b.lines*b.pixels*Block - 1
+	end := (b.blocks-1)*b.dstPitch + (b.lines-1)*b.dstLine + b.pixels*Block - 1
 	_ = b.dst[end]
 	if b.kind != largest {
 		_ = b.weights[b.rows*b.blocks*Block-1]

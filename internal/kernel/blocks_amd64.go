@@ -96,6 +96,6 @@ func (b *blockRun) tiles(a *blockArgs, f blockKernel, p, size, runs int) {
 		a.add = &b.add[p*Block]
 	}
 	done := runs * size
-	a.rows, a.srcSkip, a.dstSkip = b.lines, 4*(b.pitch-done*b.step), 4*Block*(b.pixels-done)
+	a.rows, a.srcSkip, a.dstSkip = b.lines, 4*(b.pitch-done*b.step), 4*(b.dstLine-done*Block)
 	f((*uint64)(unsafe.Pointer(a)))
 }

@@ -11,7 +11,7 @@ func BenchmarkBlockRun(b *testing.B) {
 		b.Run(fmt.Sprintf("blocks=%d/channels=%d", c.blocks, c.channels), func(b *testing.B) {
 			const pixels = 168
 			r := blockRun{
-				blocks: c.blocks, pixels: pixels, lines: 1, dst: make([]float32, c.blocks*pixels*Block), dstPitch: pixels * Block,
+				blocks: c.blocks, pixels: pixels, lines: 1, dstLine: pixels * Block, dst: make([]float32, c.blocks*pixels*Block), dstPitch: pixels * Block,
 				src: make([]float32, c.channels*pixels), step: Block, weights: make([]float32, c.channels*c.blocks*Block),
 				rows: c.channels, bias: make([]float32, c.blocks*Block), low: -infinity, high: infinity,
 			}

@@ -193,9 +193,10 @@ type blockJob struct {
 }
 
 // Run convolves x, in blocks or planes as the weights were packed for, into dst in blocks: [batch, Blocks(outC), out,
-// Block]. add, laid out like dst, is added before the bounds of e, of which nothing else counts; nil for none; it may be dst itself. after, where it is not nil,
-// is called for every piece of dst that is done, once for each. BlockWindow must hold. An element is the bias plus the addend plus
-// the sum by blocks of input channels, taps in row-major order, then channels.
+// Block]. add, laid out like dst, is added before the bounds of e, of which nothing else counts; nil for none; it may be
+// dst itself. after, where it is not nil, is called for every piece of dst that is done, once for each. BlockWindow must
+// hold. An element is the bias plus the addend plus the sum by blocks of input channels, taps in row-major order, then
+// channels.
 func (c *BlockConv) Run(dst, x, add []float32, batch int, w *Window, e Epilogue, after func(span []float32), threads int) {
 	w, out := w.packed(), w.OutSize()
 	if out == 0 || batch == 0 {
@@ -303,6 +304,10 @@ func (j *blockJob) group(n, l0, l1 int, g blockGroup, src []float32, table []tap
 
 // deepBand computes lines l0..l1 of blocks i0..i1 of image n.
 func (j *blockJob) deepBand(n, l0, l1, i0, i1 int) {
+	if j.padded && j.kind == deep && j.columns >= edgeColumns && j.add == nil {
+		j.deepInPlace(n, l0, l1, i0, i1)
+		return
+	}
 	table := borrowTaps(j.taps)
 	defer scratchTaps.Put(table)
 	j.table(*table, Block, Block, 0)
@@ -345,7 +350,7 @@ func (j *blockJob) runs(r *blockRun, first, l0, l1 int, src []float32) {
 		}
 		at := first + part[0]*j.columns*Block
 		r.dst, r.src, r.pixels = j.dst[at:], src[(part[0]-l0)*j.pitch:], j.count(part[0])
-		r.lines, r.pitch, r.add = part[1]-part[0], j.pitch, nil
+		r.lines, r.pitch, r.dstLine, r.add = part[1]-part[0], j.pitch, j.columns*Block, nil
 		if j.add != nil && r.bias != nil {
 			r.add = j.add[at:]
 		}

@@ -80,7 +80,7 @@ func perBlock(dst, x, shifts, factors []float32, threads int) {
 	each := len(x) / len(factors) * Block
 	table := []tap{{0, Block}}
 	Parallel(threadsFor(threads, len(x)/4), len(factors)/Block, func(i int) {
-		r := blockRun{kind: deep, blocks: 1, pixels: each / Block, lines: 1, dst: dst[i*each : (i+1)*each], src: x[i*each : (i+1)*each], step: Block,
+		r := blockRun{kind: deep, blocks: 1, pixels: each / Block, lines: 1, dstLine: each, dst: dst[i*each : (i+1)*each], src: x[i*each : (i+1)*each], step: Block,
 			taps: table, rows: 1, weights: factors[i*Block : (i+1)*Block], bias: shifts[i*Block : (i+1)*Block], low: -infinity, high: infinity}
 		r.run()
 	})
