@@ -28,7 +28,7 @@ func (w *Window) stretches(d, from, to int) []stretch {
 
 // edgeColumns is the number of columns from which a deep convolution reads its source where it stands: at the edges it
 // takes pixels one by one, which narrow images have too many of.
-const edgeColumns = 28
+const edgeColumns = 14
 
 // deepInPlace computes lines l0..l1 of blocks i0..i1 of image n without laying out any padding: at the edges, the taps in
 // the padding are left out.
