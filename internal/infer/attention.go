@@ -95,9 +95,7 @@ func (a *attend) head(dst []float32, n int) {
 		}
 	}
 	a.capture(s, n, stageBiased)
-	for i := range a.queries {
-		softmaxOrZero(s[i*a.keys : (i+1)*a.keys])
-	}
+	softmaxOrZero(s, a.keys)
 	a.capture(s, n, stageSoftmax)
 	kernel.Gemm(dst[n*a.queries*a.vSize:(n+1)*a.queries*a.vSize], a.vSize, a.queries, a.vSize, a.keys,
 		kernel.RowMajor(s, a.keys), kernel.RowMajor(v, a.vSize), 1)
@@ -110,15 +108,28 @@ func (a *attend) capture(s []float32, n, stage int) {
 	}
 }
 
-// softmaxOrZero is the softmax of a row in place; a row of nothing but -Inf becomes zeros.
-func softmaxOrZero(row []float32) {
-	for _, v := range row {
-		if !math.IsInf(float64(v), -1) {
-			kernel.Softmax(row, row, 1, len(row), 1)
-			return
+// softmaxOrZero is the softmax of rows of n elements in place; a row of nothing but -Inf becomes zeros.
+func softmaxOrZero(s []float32, n int) {
+	first := 0 // of the rows not yet done
+	for i := 0; i < len(s); i += n {
+		if row := s[i : i+n]; allMasked(row) {
+			kernel.Softmax(s[first:i], s[first:i], (i-first)/n, n, 1)
+			clear(row)
+			first = i + n
 		}
 	}
-	clear(row)
+	if n > 0 {
+		kernel.Softmax(s[first:], s[first:], (len(s)-first)/n, n, 1)
+	}
+}
+
+func allMasked(row []float32) bool {
+	for _, v := range row {
+		if !math.IsInf(float64(v), -1) {
+			return false
+		}
+	}
+	return true
 }
 
 // splitHeads returns X [N, S, heads*D] as [N, heads, S, D].

@@ -6,13 +6,9 @@ import "math"
 // (o, s) is x[(o*n + i)*stride + s]. Within 4 ulp; the sum of a contiguous row is taken in float64. A row that holds NaN
 // or +Inf gives NaN; so does a row of nothing but -Inf. dst may be x.
 func Softmax(dst, x []float32, outer, n, stride int) {
-	if stride == 1 && n < shortRow {
-		softmaxShort(dst, x, outer, n)
-		return
-	}
 	if stride == 1 {
-		for o := range outer {
-			softmaxRow(dst[o*n:(o+1)*n], x[o*n:(o+1)*n])
+		if size := outer * n; size > 0 {
+			softmaxRows(dst[:size], x[:size], n)
 		}
 		return
 	}
@@ -25,8 +21,31 @@ func Softmax(dst, x []float32, outer, n, stride int) {
 	})
 }
 
+// softmaxRows is Softmax of contiguous rows of n elements, n not 0.
+func softmaxRows(dst, x []float32, n int) {
+	if n < use.shortRow() {
+		softmaxShort(dst, x, len(x)/n, n)
+		return
+	}
+	done := 0
+	if whole := levels[use].softmax; whole != nil && n <= longRow {
+		done = whole(dst, x, n)
+	}
+	for i := done; i < len(x); i += n {
+		softmaxRow(dst[i:i+n], x[i:i+n])
+	}
+}
+
+// longRow is the length beyond which rows are taken one at a time: their own work hides what a row begins and ends with.
+const longRow = 1 << 10
+
 // shortRow is the length below which rows are taken many at a time: they do not fill a vector.
-const shortRow = 16
+func (l level) shortRow() int {
+	if l == avx512 { // masks make up for half a vector
+		return 9
+	}
+	return 16
+}
 
 // softmaxShort is Softmax of outer contiguous rows of n elements.
 func softmaxShort(dst, x []float32, outer, n int) {

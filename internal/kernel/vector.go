@@ -74,6 +74,7 @@ type vectorSet struct {
 	squares                                func(x []float32, mean float64) float64
 	normalize                              func(dst, x []float32, mean, factor float64)
 	expSum                                 func(dst, x []float32, top float32) float64
+	softmax                                func(dst, x []float32, n int) int // of rows of n; returns the elements done; may be nil
 	tapMax, tapMaxEven, tapSum, tapSumEven tapFunc
 	mix                                    func(dst, a, b []float32, wa, wb float32)
 	gemv                                   func(dst, x, w []float32, panels int)

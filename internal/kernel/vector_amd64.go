@@ -34,6 +34,11 @@ func largestAVX512(dst *float32, x *float32, n int)
 //go:noescape
 func expSumAVX512(sums *float64, dst *float32, x *float32, n int, top float32)
 
+// softmaxAVX512 writes the softmax of rows: see _generate/softmax.go.
+//
+//go:noescape
+func softmaxAVX512(dst *float32, x *float32, rows int, n int)
+
 // sumsAVX512 adds up 16 sums in float64: see _generate/vector.go.
 //
 //go:noescape
@@ -158,6 +163,11 @@ func largestAVX2(dst *float32, x *float32, n int)
 //
 //go:noescape
 func expSumAVX2(sums *float64, dst *float32, x *float32, n int, top float32)
+
+// softmaxAVX2 writes the softmax of rows: see _generate/softmax.go.
+//
+//go:noescape
+func softmaxAVX2(dst *float32, x *float32, rows int, n int)
 
 // sumsAVX2 adds up 16 sums in float64: see _generate/vector.go.
 //

@@ -376,6 +376,275 @@ loop:
 	VZEROUPPER
 	RET
 
+// func softmaxAVX512(dst *float32, x *float32, rows int, n int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·softmaxAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), BX
+	MOVQ         x+8(FP), SI
+	MOVQ         rows+16(FP), R9
+	MOVQ         n+24(FP), R10
+	MOVQ         R10, CX
+	ANDQ         $-16, CX
+	MOVQ         R10, DX
+	ANDQ         $0x0000000f, DX
+	MOVQ         $0x00000000ffffffff, AX
+	BZHIQ        DX, AX, AX
+	KMOVW        AX, K1
+	MOVL         $0xff800000, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Z0
+	MOVL         $0xc2d00000, AX
+	VMOVD        AX, X1
+	VPBROADCASTD X1, Z1
+	MOVL         $0x42b20000, AX
+	VMOVD        AX, X2
+	VPBROADCASTD X2, Z2
+	MOVL         $0x3fb8aa3b, AX
+	VMOVD        AX, X3
+	VPBROADCASTD X3, Z3
+	MOVL         $0x3f318000, AX
+	VMOVD        AX, X4
+	VPBROADCASTD X4, Z4
+	MOVL         $0xb95e8083, AX
+	VMOVD        AX, X5
+	VPBROADCASTD X5, Z5
+	MOVL         $0x3f800000, AX
+	VMOVD        AX, X6
+	VPBROADCASTD X6, Z6
+	MOVL         $0x39500d01, AX
+	VMOVD        AX, X7
+	VPBROADCASTD X7, Z7
+	MOVL         $0x3ab60b61, AX
+	VMOVD        AX, X8
+	VPBROADCASTD X8, Z8
+	MOVL         $0x3c088889, AX
+	VMOVD        AX, X9
+	VPBROADCASTD X9, Z9
+	MOVL         $0x3d2aaaab, AX
+	VMOVD        AX, X10
+	VPBROADCASTD X10, Z10
+	MOVL         $0x3e2aaaab, AX
+	VMOVD        AX, X11
+	VPBROADCASTD X11, Z11
+	MOVL         $0x3f000000, AX
+	VMOVD        AX, X12
+	VPBROADCASTD X12, Z12
+	MOVQ         R10, R12
+	XORQ         R11, R11
+
+row:
+	CMPQ    R9, $0x00000001
+	CMOVQEQ R11, R12
+	LEAQ    (BX)(R12*4), DI
+	LEAQ    (SI)(R12*4), R8
+	VMOVAPS Z0, Z13
+	VMOVAPS Z0, Z14
+	XORQ    AX, AX
+
+largest:
+	CMPQ    AX, CX
+	JE      largestTail
+	VMOVUPS (SI)(AX*4), Z15
+	VMAXPS  Z13, Z15, Z13
+	VMOVUPS (R8)(AX*4), Z15
+	VMAXPS  Z14, Z15, Z14
+	ADDQ    $0x00000010, AX
+	JMP     largest
+
+largestTail:
+	CMPQ    DX, $0x00000000
+	JE      largestDone
+	VMOVAPS Z0, Z15
+	VMOVUPS (SI)(AX*4), K1, Z15
+	VMAXPS  Z13, Z15, Z13
+	VMOVAPS Z0, Z15
+	VMOVUPS (R8)(AX*4), K1, Z15
+	VMAXPS  Z14, Z15, Z14
+
+largestDone:
+	VSHUFF32X4 $0x4e, Z13, Z13, Z15
+	VMAXPS     Z15, Z13, Z13
+	VSHUFF32X4 $0xb1, Z13, Z13, Z15
+	VMAXPS     Z15, Z13, Z13
+	VPERMILPS  $0x4e, Z13, Z15
+	VMAXPS     Z15, Z13, Z13
+	VPERMILPS  $0xb1, Z13, Z15
+	VMAXPS     Z15, Z13, Z13
+	VSHUFF32X4 $0x4e, Z14, Z14, Z15
+	VMAXPS     Z15, Z14, Z14
+	VSHUFF32X4 $0xb1, Z14, Z14, Z15
+	VMAXPS     Z15, Z14, Z14
+	VPERMILPS  $0x4e, Z14, Z15
+	VMAXPS     Z15, Z14, Z14
+	VPERMILPS  $0xb1, Z14, Z15
+	VMAXPS     Z15, Z14, Z14
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	XORQ       AX, AX
+
+exp:
+	CMPQ          AX, CX
+	JE            expTail
+	VMOVUPS       (SI)(AX*4), Z15
+	VMOVUPS       (R8)(AX*4), Z20
+	VSUBPS        Z13, Z15, Z15
+	VMAXPS        Z15, Z1, Z15
+	VMINPS        Z15, Z2, Z15
+	VMULPS        Z3, Z15, Z21
+	VRNDSCALEPS   $0x00, Z21, Z21
+	VFNMADD231PS  Z4, Z21, Z15
+	VFNMADD231PS  Z5, Z21, Z15
+	VMOVUPS       Z7, Z22
+	VFMADD213PS   Z8, Z15, Z22
+	VFMADD213PS   Z9, Z15, Z22
+	VFMADD213PS   Z10, Z15, Z22
+	VFMADD213PS   Z11, Z15, Z22
+	VFMADD213PS   Z12, Z15, Z22
+	VFMADD213PS   Z6, Z15, Z22
+	VFMADD213PS   Z6, Z15, Z22
+	VSCALEFPS     Z21, Z22, Z15
+	VMOVUPS       Z15, (BX)(AX*4)
+	VCVTPS2PD     Y15, Z21
+	VEXTRACTF64X4 $0x01, Z15, Y15
+	VCVTPS2PD     Y15, Z15
+	VADDPD        Z21, Z16, Z16
+	VADDPD        Z15, Z17, Z17
+	VSUBPS        Z14, Z20, Z20
+	VMAXPS        Z20, Z1, Z20
+	VMINPS        Z20, Z2, Z20
+	VMULPS        Z3, Z20, Z15
+	VRNDSCALEPS   $0x00, Z15, Z15
+	VFNMADD231PS  Z4, Z15, Z20
+	VFNMADD231PS  Z5, Z15, Z20
+	VMOVUPS       Z7, Z21
+	VFMADD213PS   Z8, Z20, Z21
+	VFMADD213PS   Z9, Z20, Z21
+	VFMADD213PS   Z10, Z20, Z21
+	VFMADD213PS   Z11, Z20, Z21
+	VFMADD213PS   Z12, Z20, Z21
+	VFMADD213PS   Z6, Z20, Z21
+	VFMADD213PS   Z6, Z20, Z21
+	VSCALEFPS     Z15, Z21, Z20
+	VMOVUPS       Z20, (DI)(AX*4)
+	VCVTPS2PD     Y20, Z15
+	VEXTRACTF64X4 $0x01, Z20, Y20
+	VCVTPS2PD     Y20, Z20
+	VADDPD        Z15, Z18, Z18
+	VADDPD        Z20, Z19, Z19
+	ADDQ          $0x00000010, AX
+	JMP           exp
+
+expTail:
+	CMPQ          DX, $0x00000000
+	JE            expDone
+	VMOVAPS       Z0, Z15
+	VMOVUPS       (SI)(AX*4), K1, Z15
+	VMOVAPS       Z0, Z20
+	VMOVUPS       (R8)(AX*4), K1, Z20
+	VSUBPS        Z13, Z15, Z15
+	VMAXPS        Z15, Z1, Z15
+	VMINPS        Z15, Z2, Z15
+	VMULPS        Z3, Z15, Z13
+	VRNDSCALEPS   $0x00, Z13, Z13
+	VFNMADD231PS  Z4, Z13, Z15
+	VFNMADD231PS  Z5, Z13, Z15
+	VMOVUPS       Z7, Z21
+	VFMADD213PS   Z8, Z15, Z21
+	VFMADD213PS   Z9, Z15, Z21
+	VFMADD213PS   Z10, Z15, Z21
+	VFMADD213PS   Z11, Z15, Z21
+	VFMADD213PS   Z12, Z15, Z21
+	VFMADD213PS   Z6, Z15, Z21
+	VFMADD213PS   Z6, Z15, Z21
+	VSCALEFPS     Z13, Z21, Z15
+	VMOVUPS       Z15, K1, (BX)(AX*4)
+	VCVTPS2PD     Y15, Z13
+	VEXTRACTF64X4 $0x01, Z15, Y15
+	VCVTPS2PD     Y15, Z15
+	VADDPD        Z13, Z16, Z16
+	VADDPD        Z15, Z17, Z17
+	VSUBPS        Z14, Z20, Z20
+	VMAXPS        Z20, Z1, Z20
+	VMINPS        Z20, Z2, Z20
+	VMULPS        Z3, Z20, Z13
+	VRNDSCALEPS   $0x00, Z13, Z13
+	VFNMADD231PS  Z4, Z13, Z20
+	VFNMADD231PS  Z5, Z13, Z20
+	VMOVUPS       Z7, Z14
+	VFMADD213PS   Z8, Z20, Z14
+	VFMADD213PS   Z9, Z20, Z14
+	VFMADD213PS   Z10, Z20, Z14
+	VFMADD213PS   Z11, Z20, Z14
+	VFMADD213PS   Z12, Z20, Z14
+	VFMADD213PS   Z6, Z20, Z14
+	VFMADD213PS   Z6, Z20, Z14
+	VSCALEFPS     Z13, Z14, Z20
+	VMOVUPS       Z20, K1, (DI)(AX*4)
+	VCVTPS2PD     Y20, Z13
+	VEXTRACTF64X4 $0x01, Z20, Y14
+	VCVTPS2PD     Y14, Z14
+	VADDPD        Z13, Z18, Z18
+	VADDPD        Z14, Z19, Z19
+
+expDone:
+	VADDPD        Z17, Z16, Z16
+	VEXTRACTF64X4 $0x01, Z16, Y13
+	VADDPD        Y13, Y16, Y16
+	VEXTRACTF64X2 $0x01, Y16, X13
+	VADDPD        X13, X16, X16
+	VPERMILPD     $0x01, X16, X13
+	VADDSD        X13, X16, X16
+	VCVTSS2SD     X6, X6, X13
+	VDIVSD        X16, X13, X13
+	VCVTSD2SS     X13, X13, X13
+	VBROADCASTSS  X13, Z13
+	VADDPD        Z19, Z18, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y14
+	VADDPD        Y14, Y18, Y18
+	VEXTRACTF64X2 $0x01, Y18, X14
+	VADDPD        X14, X18, X18
+	VPERMILPD     $0x01, X18, X14
+	VADDSD        X14, X18, X18
+	VCVTSS2SD     X6, X6, X14
+	VDIVSD        X18, X14, X14
+	VCVTSD2SS     X14, X14, X14
+	VBROADCASTSS  X14, Z14
+	XORQ          AX, AX
+
+scale:
+	CMPQ    AX, CX
+	JE      scaleTail
+	VMOVUPS (BX)(AX*4), Z15
+	VMOVUPS (DI)(AX*4), Z20
+	VMULPS  Z13, Z15, Z15
+	VMOVUPS Z15, (BX)(AX*4)
+	VMULPS  Z14, Z20, Z20
+	VMOVUPS Z20, (DI)(AX*4)
+	ADDQ    $0x00000010, AX
+	JMP     scale
+
+scaleTail:
+	CMPQ    DX, $0x00000000
+	JE      scaleDone
+	VMOVAPS Z0, Z15
+	VMOVUPS (BX)(AX*4), K1, Z15
+	VMOVAPS Z0, Z20
+	VMOVUPS (DI)(AX*4), K1, Z20
+	VMULPS  Z13, Z15, Z15
+	VMOVUPS Z15, K1, (BX)(AX*4)
+	VMULPS  Z14, Z20, Z20
+	VMOVUPS Z20, K1, (DI)(AX*4)
+
+scaleDone:
+	LEAQ (DI)(R10*4), BX
+	LEAQ (R8)(R10*4), SI
+	SUBQ $0x00000002, R9
+	JGT  row
+	VZEROUPPER
+	RET
+
 // func sumsAVX512(dst *float64, x *float32, n int)
 // Requires: AVX, AVX512F
 TEXT ·sumsAVX512(SB), NOSPLIT, $0-24
@@ -2063,6 +2332,306 @@ DATA lanes0000007f<>+20(SB)/4, $0x0000007f
 DATA lanes0000007f<>+24(SB)/4, $0x0000007f
 DATA lanes0000007f<>+28(SB)/4, $0x0000007f
 GLOBL lanes0000007f<>(SB), RODATA|NOPTR, $32
+
+// func softmaxAVX2(dst *float32, x *float32, rows int, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·softmaxAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), BX
+	MOVQ         x+8(FP), SI
+	MOVQ         rows+16(FP), DI
+	MOVQ         n+24(FP), R8
+	MOVQ         R8, CX
+	ANDQ         $-16, CX
+	MOVQ         R8, DX
+	ANDQ         $0x0000000f, DX
+	LEAQ         firstLanes<>+0(SB), R9
+	MOVQ         $0x00000010, AX
+	SUBQ         DX, AX
+	LEAQ         (R9)(AX*4), R9
+	MOVL         $0xff800000, AX
+	VMOVD        AX, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0xc2d00000, AX
+	VMOVD        AX, X1
+	VPBROADCASTD X1, Y1
+	MOVL         $0x42b20000, AX
+	VMOVD        AX, X2
+	VPBROADCASTD X2, Y2
+	MOVL         $0x3f800000, AX
+	VMOVD        AX, X3
+	VPBROADCASTD X3, Y3
+
+row:
+	VMOVAPS Y0, Y4
+	XORQ    AX, AX
+
+largest:
+	CMPQ    AX, CX
+	JE      largestTail
+	VMOVUPS (SI)(AX*4), Y5
+	VMAXPS  Y4, Y5, Y4
+	VMOVUPS 32(SI)(AX*4), Y5
+	VMAXPS  Y4, Y5, Y4
+	ADDQ    $0x00000010, AX
+	JMP     largest
+
+largestTail:
+	CMPQ       DX, $0x00000000
+	JE         largestDone
+	VMOVUPS    (R9), Y6
+	VMASKMOVPS (SI)(AX*4), Y6, Y5
+	VBLENDVPS  Y6, Y5, Y0, Y5
+	VMAXPS     Y4, Y5, Y4
+	CMPQ       DX, $0x00000008
+	JE         largestDone
+	JLT        largestDone
+	VMOVUPS    32(R9), Y6
+	VMASKMOVPS 32(SI)(AX*4), Y6, Y5
+	VBLENDVPS  Y6, Y5, Y0, Y5
+	VMAXPS     Y4, Y5, Y4
+
+largestDone:
+	VPERM2F128 $0x01, Y4, Y4, Y5
+	VMAXPS     Y5, Y4, Y4
+	VPERMILPS  $0x4e, Y4, Y5
+	VMAXPS     Y5, Y4, Y4
+	VPERMILPS  $0xb1, Y4, Y5
+	VMAXPS     Y5, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	XORQ       AX, AX
+
+exp:
+	CMPQ         AX, CX
+	JE           expTail
+	VMOVUPS      (SI)(AX*4), Y9
+	VSUBPS       Y4, Y9, Y9
+	VMAXPS       Y9, Y1, Y9
+	VMINPS       Y9, Y2, Y9
+	VMULPS       lanes3fb8aa3b<>+0(SB), Y9, Y10
+	VROUNDPS     $0x00, Y10, Y10
+	VFNMADD231PS lanes3f318000<>+0(SB), Y10, Y9
+	VFNMADD231PS lanesb95e8083<>+0(SB), Y10, Y9
+	VMOVUPS      lanes39500d01<>+0(SB), Y11
+	VFMADD213PS  lanes3ab60b61<>+0(SB), Y9, Y11
+	VFMADD213PS  lanes3c088889<>+0(SB), Y9, Y11
+	VFMADD213PS  lanes3d2aaaab<>+0(SB), Y9, Y11
+	VFMADD213PS  lanes3e2aaaab<>+0(SB), Y9, Y11
+	VFMADD213PS  lanes3f000000<>+0(SB), Y9, Y11
+	VFMADD213PS  Y3, Y9, Y11
+	VFMADD213PS  Y3, Y9, Y11
+	VCVTPS2DQ    Y10, Y10
+	VPSRAD       $0x01, Y10, Y9
+	VPSUBD       Y9, Y10, Y10
+	VPADDD       lanes0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VPADDD       lanes0000007f<>+0(SB), Y10, Y10
+	VPSLLD       $0x17, Y10, Y10
+	VMULPS       Y9, Y11, Y11
+	VMULPS       Y10, Y11, Y9
+	VMOVUPS      Y9, (BX)(AX*4)
+	VCVTPS2PD    X9, Y10
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y10, Y5, Y5
+	VADDPD       Y9, Y6, Y6
+	VMOVUPS      32(SI)(AX*4), Y9
+	VSUBPS       Y4, Y9, Y9
+	VMAXPS       Y9, Y1, Y9
+	VMINPS       Y9, Y2, Y9
+	VMULPS       lanes3fb8aa3b<>+0(SB), Y9, Y10
+	VROUNDPS     $0x00, Y10, Y10
+	VFNMADD231PS lanes3f318000<>+0(SB), Y10, Y9
+	VFNMADD231PS lanesb95e8083<>+0(SB), Y10, Y9
+	VMOVUPS      lanes39500d01<>+0(SB), Y11
+	VFMADD213PS  lanes3ab60b61<>+0(SB), Y9, Y11
+	VFMADD213PS  lanes3c088889<>+0(SB), Y9, Y11
+	VFMADD213PS  lanes3d2aaaab<>+0(SB), Y9, Y11
+	VFMADD213PS  lanes3e2aaaab<>+0(SB), Y9, Y11
+	VFMADD213PS  lanes3f000000<>+0(SB), Y9, Y11
+	VFMADD213PS  Y3, Y9, Y11
+	VFMADD213PS  Y3, Y9, Y11
+	VCVTPS2DQ    Y10, Y10
+	VPSRAD       $0x01, Y10, Y9
+	VPSUBD       Y9, Y10, Y10
+	VPADDD       lanes0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VPADDD       lanes0000007f<>+0(SB), Y10, Y10
+	VPSLLD       $0x17, Y10, Y10
+	VMULPS       Y9, Y11, Y11
+	VMULPS       Y10, Y11, Y9
+	VMOVUPS      Y9, 32(BX)(AX*4)
+	VCVTPS2PD    X9, Y10
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y10, Y7, Y7
+	VADDPD       Y9, Y8, Y8
+	ADDQ         $0x00000010, AX
+	JMP          exp
+
+expTail:
+	CMPQ         DX, $0x00000000
+	JE           expDone
+	VMOVUPS      (R9), Y10
+	VMASKMOVPS   (SI)(AX*4), Y10, Y9
+	VBLENDVPS    Y10, Y9, Y0, Y9
+	VSUBPS       Y4, Y9, Y9
+	VMAXPS       Y9, Y1, Y9
+	VMINPS       Y9, Y2, Y9
+	VMULPS       lanes3fb8aa3b<>+0(SB), Y9, Y10
+	VROUNDPS     $0x00, Y10, Y10
+	VFNMADD231PS lanes3f318000<>+0(SB), Y10, Y9
+	VFNMADD231PS lanesb95e8083<>+0(SB), Y10, Y9
+	VMOVUPS      lanes39500d01<>+0(SB), Y11
+	VFMADD213PS  lanes3ab60b61<>+0(SB), Y9, Y11
+	VFMADD213PS  lanes3c088889<>+0(SB), Y9, Y11
+	VFMADD213PS  lanes3d2aaaab<>+0(SB), Y9, Y11
+	VFMADD213PS  lanes3e2aaaab<>+0(SB), Y9, Y11
+	VFMADD213PS  lanes3f000000<>+0(SB), Y9, Y11
+	VFMADD213PS  Y3, Y9, Y11
+	VFMADD213PS  Y3, Y9, Y11
+	VCVTPS2DQ    Y10, Y10
+	VPSRAD       $0x01, Y10, Y9
+	VPSUBD       Y9, Y10, Y10
+	VPADDD       lanes0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VPADDD       lanes0000007f<>+0(SB), Y10, Y10
+	VPSLLD       $0x17, Y10, Y10
+	VMULPS       Y9, Y11, Y11
+	VMULPS       Y10, Y11, Y9
+	VMOVUPS      (R9), Y10
+	VMASKMOVPS   Y9, Y10, (BX)(AX*4)
+	VCVTPS2PD    X9, Y10
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y10, Y5, Y5
+	VADDPD       Y9, Y6, Y6
+	CMPQ         DX, $0x00000008
+	JE           expDone
+	JLT          expDone
+	VMOVUPS      32(R9), Y10
+	VMASKMOVPS   32(SI)(AX*4), Y10, Y9
+	VBLENDVPS    Y10, Y9, Y0, Y9
+	VSUBPS       Y4, Y9, Y9
+	VMAXPS       Y9, Y1, Y9
+	VMINPS       Y9, Y2, Y9
+	VMULPS       lanes3fb8aa3b<>+0(SB), Y9, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS lanes3f318000<>+0(SB), Y4, Y9
+	VFNMADD231PS lanesb95e8083<>+0(SB), Y4, Y9
+	VMOVUPS      lanes39500d01<>+0(SB), Y10
+	VFMADD213PS  lanes3ab60b61<>+0(SB), Y9, Y10
+	VFMADD213PS  lanes3c088889<>+0(SB), Y9, Y10
+	VFMADD213PS  lanes3d2aaaab<>+0(SB), Y9, Y10
+	VFMADD213PS  lanes3e2aaaab<>+0(SB), Y9, Y10
+	VFMADD213PS  lanes3f000000<>+0(SB), Y9, Y10
+	VFMADD213PS  Y3, Y9, Y10
+	VFMADD213PS  Y3, Y9, Y10
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y9
+	VPSUBD       Y9, Y4, Y4
+	VPADDD       lanes0000007f<>+0(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VPADDD       lanes0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y9, Y10, Y10
+	VMULPS       Y4, Y10, Y9
+	VMOVUPS      32(R9), Y4
+	VMASKMOVPS   Y9, Y4, 32(BX)(AX*4)
+	VCVTPS2PD    X9, Y4
+	VEXTRACTF128 $0x01, Y9, X9
+	VCVTPS2PD    X9, Y9
+	VADDPD       Y4, Y7, Y7
+	VADDPD       Y9, Y8, Y8
+
+expDone:
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y8, Y6, Y6
+	VADDPD       Y6, Y5, Y5
+	VEXTRACTF128 $0x01, Y5, X4
+	VADDPD       X4, X5, X5
+	VPERMILPD    $0x01, X5, X4
+	VADDSD       X4, X5, X5
+	VCVTSS2SD    X3, X3, X4
+	VDIVSD       X5, X4, X4
+	VCVTSD2SS    X4, X4, X4
+	VBROADCASTSS X4, Y4
+	XORQ         AX, AX
+
+scale:
+	CMPQ    AX, CX
+	JE      scaleTail
+	VMOVUPS (BX)(AX*4), Y5
+	VMULPS  Y4, Y5, Y5
+	VMOVUPS Y5, (BX)(AX*4)
+	VMOVUPS 32(BX)(AX*4), Y5
+	VMULPS  Y4, Y5, Y5
+	VMOVUPS Y5, 32(BX)(AX*4)
+	ADDQ    $0x00000010, AX
+	JMP     scale
+
+scaleTail:
+	CMPQ       DX, $0x00000000
+	JE         scaleDone
+	VMOVUPS    (R9), Y6
+	VMASKMOVPS (BX)(AX*4), Y6, Y5
+	VBLENDVPS  Y6, Y5, Y0, Y5
+	VMULPS     Y4, Y5, Y5
+	VMOVUPS    (R9), Y6
+	VMASKMOVPS Y5, Y6, (BX)(AX*4)
+	CMPQ       DX, $0x00000008
+	JE         scaleDone
+	JLT        scaleDone
+	VMOVUPS    32(R9), Y6
+	VMASKMOVPS 32(BX)(AX*4), Y6, Y5
+	VBLENDVPS  Y6, Y5, Y0, Y5
+	VMULPS     Y4, Y5, Y5
+	VMOVUPS    32(R9), Y4
+	VMASKMOVPS Y5, Y4, 32(BX)(AX*4)
+
+scaleDone:
+	LEAQ (BX)(R8*4), BX
+	LEAQ (SI)(R8*4), SI
+	SUBQ $0x00000001, DI
+	JGT  row
+	VZEROUPPER
+	RET
+
+DATA firstLanes<>+0(SB)/4, $-1
+DATA firstLanes<>+4(SB)/4, $-1
+DATA firstLanes<>+8(SB)/4, $-1
+DATA firstLanes<>+12(SB)/4, $-1
+DATA firstLanes<>+16(SB)/4, $-1
+DATA firstLanes<>+20(SB)/4, $-1
+DATA firstLanes<>+24(SB)/4, $-1
+DATA firstLanes<>+28(SB)/4, $-1
+DATA firstLanes<>+32(SB)/4, $-1
+DATA firstLanes<>+36(SB)/4, $-1
+DATA firstLanes<>+40(SB)/4, $-1
+DATA firstLanes<>+44(SB)/4, $-1
+DATA firstLanes<>+48(SB)/4, $-1
+DATA firstLanes<>+52(SB)/4, $-1
+DATA firstLanes<>+56(SB)/4, $-1
+DATA firstLanes<>+60(SB)/4, $-1
+DATA firstLanes<>+64(SB)/4, $+0
+DATA firstLanes<>+68(SB)/4, $+0
+DATA firstLanes<>+72(SB)/4, $+0
+DATA firstLanes<>+76(SB)/4, $+0
+DATA firstLanes<>+80(SB)/4, $+0
+DATA firstLanes<>+84(SB)/4, $+0
+DATA firstLanes<>+88(SB)/4, $+0
+DATA firstLanes<>+92(SB)/4, $+0
+DATA firstLanes<>+96(SB)/4, $+0
+DATA firstLanes<>+100(SB)/4, $+0
+DATA firstLanes<>+104(SB)/4, $+0
+DATA firstLanes<>+108(SB)/4, $+0
+DATA firstLanes<>+112(SB)/4, $+0
+DATA firstLanes<>+116(SB)/4, $+0
+DATA firstLanes<>+120(SB)/4, $+0
+DATA firstLanes<>+124(SB)/4, $+0
+GLOBL firstLanes<>(SB), RODATA|NOPTR, $128
 
 // func sumsAVX2(dst *float64, x *float32, n int)
 // Requires: AVX, AVX2

@@ -254,6 +254,7 @@ func BenchmarkVectors(b *testing.B) {
 		{"total", 1 << 14, func(_, x []float32) { Total(x) }}, {"largest", 1 << 14, func(_, x []float32) { Largest(x) }},
 		{"normalize", 768, func(dst, x []float32) { Normalize(dst, x, 1e-5) }},
 		{"softmax_row", 1024, func(dst, x []float32) { Softmax(dst, x, 1, 1024, 1) }},
+		{"softmax_rows_of_64", 1 << 14, func(dst, x []float32) { Softmax(dst, x, 256, 64, 1) }},
 		{"softmax_strided", 1 << 14, func(dst, x []float32) { Softmax(dst, x, 1, 64, 256) }},
 		{"max_pool_3x3_stride_1", 112 * 112, func(dst, x []float32) { MaxPool(dst, nil, x, 1, w1, false, 1) }},
 		{"max_pool_3x3_stride_2", 112 * 112, func(dst, x []float32) { MaxPool(dst, nil, x, 1, w, false, 1) }},

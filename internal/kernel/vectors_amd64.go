@@ -12,7 +12,7 @@ func vectorsOf(l level) vectorSet {
 			nearest: span1(16, nearestAVX512), floor: span1(16, floorAVX512), ceil: span1(16, ceilAVX512),
 			elu: span3(16, eluAVX512), larger: spanBinary(16, largerAVX512), smaller: spanBinary(16, smallerAVX512),
 			largest: vectorLargest(16, largestAVX512), sums: vectorSums(sumsAVX512), squares: vectorSquares(squaresAVX512),
-			normalize: vectorNormalize(normalizeAVX512), expSum: vectorExpSum(expSumAVX512),
+			normalize: vectorNormalize(normalizeAVX512), expSum: vectorExpSum(expSumAVX512), softmax: vectorSoftmax(2, softmaxAVX512),
 			tapMax: taps512(1, tapMaxAVX512), tapMaxEven: taps512(2, tapMaxEvenAVX512),
 			tapSum: taps512(1, tapSumAVX512), tapSumEven: taps512(2, tapSumEvenAVX512),
 			transpose: transposeEights, mix: vectorMix(16, mixAVX512), gemv: vectorGemv(16, gemvAVX512),
@@ -24,7 +24,7 @@ func vectorsOf(l level) vectorSet {
 			nearest: span1(8, nearestAVX2), floor: span1(8, floorAVX2), ceil: span1(8, ceilAVX2),
 			elu: span3(8, eluAVX2), larger: spanBinary(8, largerAVX2), smaller: spanBinary(8, smallerAVX2),
 			largest: vectorLargest(8, largestAVX2), sums: vectorSums(sumsAVX2), squares: vectorSquares(squaresAVX2),
-			normalize: vectorNormalize(normalizeAVX2), expSum: vectorExpSum(expSumAVX2),
+			normalize: vectorNormalize(normalizeAVX2), expSum: vectorExpSum(expSumAVX2), softmax: vectorSoftmax(1, softmaxAVX2),
 			tapMax: taps8(1, tapMaxAVX2, plainVectors.tapMax), tapMaxEven: taps8(2, tapMaxEvenAVX2, plainVectors.tapMaxEven),
 			tapSum: taps8(1, tapSumAVX2, plainVectors.tapSum), tapSumEven: taps8(2, tapSumEvenAVX2, plainVectors.tapSumEven),
 			transpose: transposeEights, mix: vectorMix(8, mixAVX2), gemv: vectorGemv(8, gemvAVX2),
@@ -106,6 +106,22 @@ func vectorExpSum(f func(sums *float64, dst, x *float32, n int, top float32)) fu
 			}
 		}
 		return fold(&s)
+	}
+}
+
+// vectorSoftmax makes loops over rows of f, which takes them in groups of the given size. A last row that does not fill a
+// group costs as much as one, which pays where it is short.
+func vectorSoftmax(group int, f func(dst, x *float32, rows, n int)) func(dst, x []float32, n int) int {
+	const short = 256
+	return func(dst, x []float32, n int) int {
+		rows := len(x) / n
+		if n > short {
+			rows -= rows % group
+		}
+		if rows > 0 {
+			f(&dst[:rows*n][0], &x[:rows*n][0], rows, n)
+		}
+		return rows * n
 	}
 }
 

@@ -17,6 +17,7 @@ func vectorKernels() {
 		}
 		l.largest()
 		l.expSum()
+		l.softmax()
 		l.sums("sums", "", func() func(v reg.VecVirtual) { return func(reg.VecVirtual) {} })
 		l.sums("squares", ", mean float64", func() func(v reg.VecVirtual) {
 			mean := l.double("mean")
