@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"bq/internal/kernel"
 	"bq/onnxio"
 )
 
@@ -43,7 +44,7 @@ func (r *run) cast(v *onnxio.Array, t onnxio.DataType) (*onnxio.Array, error) {
 	case []float64:
 		err = castFloats(out, s, v.Type)
 	case []bool:
-		castNumbers(out, boolsToBytes(s))
+		castNumbers(out, boolBytes(s))
 	case []string:
 		err = parseStrings(out, s)
 	case []int8:
@@ -89,16 +90,6 @@ func narrow(a *onnxio.Array) {
 	}
 }
 
-func boolsToBytes(s []bool) []uint8 {
-	out := make([]uint8, len(s))
-	for i, v := range s {
-		if v {
-			out[i] = 1
-		}
-	}
-	return out
-}
-
 // castFloats converts floats: to integers by way of int64, so that the result does not depend on the processor.
 func castFloats[T float](out *onnxio.Array, src []T, from onnxio.DataType) error {
 	switch dst := out.Data.(type) {
@@ -126,14 +117,28 @@ func castFloats[T float](out *onnxio.Array, src []T, from onnxio.DataType) error
 				dst[i] = uint64(truncate(float64(v)))
 			}
 		}
-	default:
-		ints := make([]int64, len(src))
-		for i, v := range src {
-			ints[i] = truncate(float64(v))
-		}
-		castNumbers(out, ints)
+	case []int8:
+		truncateInto(dst, src)
+	case []int16:
+		truncateInto(dst, src)
+	case []int32:
+		truncateInto(dst, src)
+	case []int64:
+		truncateInto(dst, src)
+	case []uint8:
+		truncateInto(dst, src)
+	case []uint16:
+		truncateInto(dst, src)
+	case []uint32:
+		truncateInto(dst, src)
 	}
 	return nil
+}
+
+func truncateInto[T integer, F float](dst []T, src []F) {
+	for i, v := range src {
+		dst[i] = T(truncate(float64(v)))
+	}
 }
 
 // truncate returns v without its fraction; the smallest int64 where v is NaN or out of range.
@@ -163,7 +168,11 @@ func formatFloat(v float64, t onnxio.DataType) string {
 func castNumbers[T integer](out *onnxio.Array, src []T) {
 	switch dst := out.Data.(type) {
 	case []float32:
-		convert(dst, src)
+		if b, ok := any(src).([]uint8); ok {
+			kernel.Dequantize(dst, b, 1, 0, false)
+		} else {
+			convert(dst, src)
+		}
 	case []float64:
 		convert(dst, src)
 	case []int8:

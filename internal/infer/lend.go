@@ -160,10 +160,11 @@ var inPlace = map[string]bool{
 
 // filling lists further operators that write every element of what new gives them.
 var filling = map[string]bool{
-	"AveragePool": true, "BatchNormalization": true, "Cast": true, "Concat": true, "Conv": true, "ConvTranspose": true,
-	"DequantizeLinear": true, "Equal": true, "Expand": true, "Gather": true, "GlobalAveragePool": true,
-	"InstanceNormalization": true, "LayerNormalization": true, "LogSoftmax": true, "MaxPool": true, "PRelu": true,
-	"QuantizeLinear": true, "Slice": true, "Softmax": true, "Split": true, "Transpose": true, "Where": true,
+	"And": true, "AveragePool": true, "BatchNormalization": true, "Cast": true, "Concat": true, "Conv": true, "ConvTranspose": true,
+	"DequantizeLinear": true, "Equal": true, "Expand": true, "Gather": true, "GlobalAveragePool": true, "Greater": true,
+	"GreaterOrEqual": true, "InstanceNormalization": true, "LayerNormalization": true, "Less": true, "LessOrEqual": true,
+	"LogSoftmax": true, "MaxPool": true, "Not": true, "Or": true, "PRelu": true,
+	"QuantizeLinear": true, "Slice": true, "Softmax": true, "Split": true, "Transpose": true, "Where": true, "Xor": true,
 }
 
 // plan notes at every node how it is given memory: after lifetimes.

@@ -1,20 +1,11 @@
 package infer
 
 import (
+	endian "encoding/binary"
 	"math"
+	"unsafe"
 
 	"bq/onnxio"
-)
-
-// relation is a comparison of two elements.
-type relation int
-
-const (
-	relEqual relation = iota
-	relLess
-	relLessEqual
-	relGreater
-	relGreaterEqual
 )
 
 func bindEqual(*binding) runFunc          { return comparison(relEqual) }
@@ -29,62 +20,58 @@ func comparison(rel relation) runFunc {
 		x, y := in[0], in[1]
 		switch x.Data.(type) {
 		case []float32:
-			return binary(r, onnxio.Bool, x, y, spanOf(compare[float32](rel)))
+			return binary(r, onnxio.Bool, x, y, compare[float32](rel))
 		case []float64:
-			return binary(r, onnxio.Bool, x, y, spanOf(compare[float64](rel)))
+			return binary(r, onnxio.Bool, x, y, compare[float64](rel))
 		case []int8:
-			return binary(r, onnxio.Bool, x, y, spanOf(compare[int8](rel)))
+			return binary(r, onnxio.Bool, x, y, compare[int8](rel))
 		case []int16:
-			return binary(r, onnxio.Bool, x, y, spanOf(compare[int16](rel)))
+			return binary(r, onnxio.Bool, x, y, compare[int16](rel))
 		case []int32:
-			return binary(r, onnxio.Bool, x, y, spanOf(compare[int32](rel)))
+			return binary(r, onnxio.Bool, x, y, compare[int32](rel))
 		case []int64:
-			return binary(r, onnxio.Bool, x, y, spanOf(compare[int64](rel)))
+			return binary(r, onnxio.Bool, x, y, compare[int64](rel))
 		case []uint8:
-			return binary(r, onnxio.Bool, x, y, spanOf(compare[uint8](rel)))
+			return binary(r, onnxio.Bool, x, y, compare[uint8](rel))
 		case []uint16:
-			return binary(r, onnxio.Bool, x, y, spanOf(compare[uint16](rel)))
+			return binary(r, onnxio.Bool, x, y, compare[uint16](rel))
 		case []uint32:
-			return binary(r, onnxio.Bool, x, y, spanOf(compare[uint32](rel)))
+			return binary(r, onnxio.Bool, x, y, compare[uint32](rel))
 		case []uint64:
-			return binary(r, onnxio.Bool, x, y, spanOf(compare[uint64](rel)))
+			return binary(r, onnxio.Bool, x, y, compare[uint64](rel))
 		case []string:
 			if rel == relEqual {
-				return binary(r, onnxio.Bool, x, y, spanOf(compare[string](rel)))
+				return binary(r, onnxio.Bool, x, y, compare[string](rel))
 			}
 		case []bool:
 			if rel == relEqual {
-				return binary(r, onnxio.Bool, x, y, spanOf(func(x, y bool) bool { return x == y }))
+				return binary(r, onnxio.Bool, x, y, equalSpan[bool])
 			}
 		}
 		return nil, typeError(x)
 	}
 }
 
-func compare[T number | string](rel relation) func(x, y T) bool {
-	switch rel {
-	case relEqual:
-		return func(x, y T) bool { return x == y }
-	case relLess:
-		return func(x, y T) bool { return x < y }
-	case relLessEqual:
-		return func(x, y T) bool { return x <= y }
-	case relGreater:
-		return func(x, y T) bool { return x > y }
-	}
-	return func(x, y T) bool { return x >= y }
-}
+func bindAnd(*binding) runFunc { return boolean(boolAnd) }
+func bindOr(*binding) runFunc  { return boolean(boolOr) }
+func bindXor(*binding) runFunc { return boolean(boolXor) }
 
-func bindAnd(*binding) runFunc { return boolean(func(x, y bool) bool { return x && y }) }
-func bindOr(*binding) runFunc  { return boolean(func(x, y bool) bool { return x || y }) }
-func bindXor(*binding) runFunc { return boolean(func(x, y bool) bool { return x != y }) }
+// boolOp is an operation on booleans.
+type boolOp int
 
-func boolean(f func(x, y bool) bool) runFunc {
+const (
+	boolAnd boolOp = iota
+	boolOr
+	boolXor
+)
+
+func boolean(op boolOp) runFunc {
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
-		return binary(r, onnxio.Bool, in[0], in[1], spanOf(f))
+		return binary(r, onnxio.Bool, in[0], in[1], op.span)
 	}
 }
 
+// bindNot: true where the input is false, which is the input Xor true.
 func bindNot(*binding) runFunc {
 	return func(r *run, in []*onnxio.Array) ([]*onnxio.Array, error) {
 		x, ok := in[0].Data.([]bool)
@@ -95,11 +82,46 @@ func bindNot(*binding) runFunc {
 		if err != nil {
 			return nil, err
 		}
-		for i, v := range x {
-			out.Data.([]bool)[i] = !v
-		}
+		boolXor.span(out.Data.([]bool), x, []bool{true}, 1, 0)
 		return []*onnxio.Array{out}, nil
 	}
+}
+
+// span is a spanFunc that takes eight booleans at a time.
+func (op boolOp) span(dst, a, b []bool, sa, sb int) {
+	d, x, y := boolBytes(dst), boolBytes(a), boolBytes(b)
+	n := len(d) &^ 7
+	var p, q [8]uint8 // an operand that stands still, eight times
+	if sa == 0 {
+		fillWith(p[:], x[0])
+		x = p[:]
+	}
+	if sb == 0 {
+		fillWith(q[:], y[0])
+		y = q[:]
+	}
+	for i := 0; i < n; i += 8 {
+		v := op.of(endian.LittleEndian.Uint64(x[i*sa:]), endian.LittleEndian.Uint64(y[i*sb:]))
+		endian.LittleEndian.PutUint64(d[i:], v)
+	}
+	for i := n; i < len(d); i++ {
+		d[i] = uint8(op.of(uint64(x[i*sa]), uint64(y[i*sb])))
+	}
+}
+
+func (op boolOp) of(x, y uint64) uint64 {
+	switch op {
+	case boolAnd:
+		return x & y
+	case boolOr:
+		return x | y
+	}
+	return x ^ y
+}
+
+// boolBytes returns the memory of booleans, in which Go keeps false as 0 and true as 1.
+func boolBytes(b []bool) []uint8 {
+	return unsafe.Slice((*uint8)(unsafe.Pointer(unsafe.SliceData(b))), len(b))
 }
 
 // bindIsNaN and bindIsInf test floats; IsInf's attributes choose which infinity counts.
@@ -151,7 +173,7 @@ func bindWhere(*binding) runFunc {
 		if err != nil {
 			return nil, err
 		}
-		selectArrays(out, cond, x, y, newWalk(shape, cond.Shape, x.Shape, y.Shape))
+		selectArrays(out, cond, x, y, newWalk(shape, cond.Shape, x.Shape, y.Shape), r.threads)
 		return []*onnxio.Array{out}, nil
 	}
 }

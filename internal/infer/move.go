@@ -1,6 +1,8 @@
 package infer
 
 import (
+	"unsafe"
+
 	"bq/internal/kernel"
 	"bq/onnxio"
 )
@@ -183,50 +185,120 @@ func fillFrom(dst, src *onnxio.Array) {
 }
 
 func fillWith[T any](dst []T, v T) {
-	for i := range dst {
-		dst[i] = v
+	const most = 1 << 10 // elements that are copied at once: they stay in the first level cache
+	if len(dst) < 16 {
+		for i := range dst {
+			dst[i] = v
+		}
+		return
+	}
+	dst[0] = v
+	for n := 1; n < len(dst); n += copy(dst[n:], dst[:min(n, most)]) {
 	}
 }
 
 // selectArrays writes to dst, by run of the walk, x where the condition holds and y elsewhere (operator Where).
-func selectArrays(dst, cond, x, y *onnxio.Array, w *walk) {
+func selectArrays(dst, cond, x, y *onnxio.Array, w *walk, threads int) {
 	c := cond.Data.([]bool)
 	switch d := dst.Data.(type) {
 	case []float32:
-		selectInto(d, c, x.Data.([]float32), y.Data.([]float32), w)
+		selectInto(wordsOf(d), c, wordsOf(x.Data.([]float32)), wordsOf(y.Data.([]float32)), w, threads)
 	case []float64:
-		selectInto(d, c, x.Data.([]float64), y.Data.([]float64), w)
+		selectInto(longsOf(d), c, longsOf(x.Data.([]float64)), longsOf(y.Data.([]float64)), w, threads)
 	case []int8:
-		selectInto(d, c, x.Data.([]int8), y.Data.([]int8), w)
+		selectInto(d, c, x.Data.([]int8), y.Data.([]int8), w, threads)
 	case []int16:
-		selectInto(d, c, x.Data.([]int16), y.Data.([]int16), w)
+		selectInto(d, c, x.Data.([]int16), y.Data.([]int16), w, threads)
 	case []int32:
-		selectInto(d, c, x.Data.([]int32), y.Data.([]int32), w)
+		selectInto(d, c, x.Data.([]int32), y.Data.([]int32), w, threads)
 	case []int64:
-		selectInto(d, c, x.Data.([]int64), y.Data.([]int64), w)
+		selectInto(d, c, x.Data.([]int64), y.Data.([]int64), w, threads)
 	case []uint8:
-		selectInto(d, c, x.Data.([]uint8), y.Data.([]uint8), w)
+		selectInto(d, c, x.Data.([]uint8), y.Data.([]uint8), w, threads)
 	case []uint16:
-		selectInto(d, c, x.Data.([]uint16), y.Data.([]uint16), w)
+		selectInto(d, c, x.Data.([]uint16), y.Data.([]uint16), w, threads)
 	case []uint32:
-		selectInto(d, c, x.Data.([]uint32), y.Data.([]uint32), w)
+		selectInto(d, c, x.Data.([]uint32), y.Data.([]uint32), w, threads)
 	case []uint64:
-		selectInto(d, c, x.Data.([]uint64), y.Data.([]uint64), w)
+		selectInto(d, c, x.Data.([]uint64), y.Data.([]uint64), w, threads)
 	case []bool:
-		selectInto(d, c, x.Data.([]bool), y.Data.([]bool), w)
+		selectInto(boolBytes(d), c, boolBytes(x.Data.([]bool)), boolBytes(y.Data.([]bool)), w, threads)
 	case []string:
-		selectInto(d, c, x.Data.([]string), y.Data.([]string), w)
+		selectInto(d, c, x.Data.([]string), y.Data.([]string), w, threads)
 	}
 }
 
-func selectInto[T any](dst []T, c []bool, x, y []T, w *walk) {
-	w.each(func(o int, at []int) {
-		for i := range w.n {
-			if c[at[0]+i*w.step[0]] {
-				dst[o+i] = x[at[1]+i*w.step[1]]
-			} else {
-				dst[o+i] = y[at[2]+i*w.step[2]]
-			}
+// wordsOf and longsOf return the bits of floats: the compiler chooses between two integers without a jump.
+func wordsOf(x []float32) []uint32 {
+	return unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(x))), len(x))
+}
+
+func longsOf(x []float64) []uint64 {
+	return unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(x))), len(x))
+}
+
+func selectInto[T any](dst []T, c []bool, x, y []T, w *walk, threads int) {
+	w.eachOn(threads, func(o int, at []int) {
+		row := dst[o : o+w.n]
+		c, x, y := c[at[0]:], x[at[1]:], y[at[2]:]
+		switch {
+		case w.step[0] == 0 && c[0]:
+			repeat(row, x, w.step[1])
+		case w.step[0] == 0:
+			repeat(row, y, w.step[2])
+		case w.step[1] == 0 && w.step[2] == 0:
+			chooseScalars(row, c, x[0], y[0])
+		case w.step[1] == 0:
+			chooseScalar(row, c, x[0], y, true)
+		case w.step[2] == 0:
+			chooseScalar(row, c, y[0], x, false)
+		default:
+			choose(row, c, x, y)
 		}
 	})
+}
+
+// repeat writes src, or its first element where step is 0.
+func repeat[T any](dst, src []T, step int) {
+	if step == 0 {
+		fillWith(dst, src[0])
+	} else {
+		copy(dst, src)
+	}
+}
+
+// choose writes x where c holds, else y.
+func choose[T any](dst []T, c []bool, x, y []T) {
+	c, x, y = c[:len(dst)], x[:len(dst)], y[:len(dst)]
+	for i := range dst {
+		v, u := y[i], x[i]
+		if c[i] {
+			v = u
+		}
+		dst[i] = v
+	}
+}
+
+// chooseScalar writes v where c is when, else the element of x.
+func chooseScalar[T any](dst []T, c []bool, v T, x []T, when bool) {
+	c, x = c[:len(dst)], x[:len(dst)]
+	for i := range dst {
+		u := x[i]
+		if c[i] == when {
+			u = v
+		}
+		dst[i] = u
+	}
+}
+
+// chooseScalars writes x where c holds, else y.
+func chooseScalars[T any](dst []T, c []bool, x, y T) {
+	c = c[:len(dst)]
+	for i := range dst {
+		v := y
+		if c[i] {
+			v = x
+		}
+		dst[i] = v
+	}
 }
