@@ -69,7 +69,10 @@ func (b *blocking) convolution(nd *node, f *fusedConvolution) bool {
 	}
 	var inPlace []int
 	if f.sum {
-		slots, inPlace = append(slots, b.enter(nd, f.w.Type, nd.in[1], c.outputs)), []int{1}
+		slots = append(slots, b.enter(nd, f.w.Type, nd.in[1], c.outputs))
+		if slots[1] != slots[0] { // where it is the source too, other outputs have yet to read it
+			inPlace = []int{1}
+		}
 	}
 	if f.tail.f != nil {
 		c.after = append(c.after, f.tail.f)

@@ -16,7 +16,7 @@ func blockCases() []fusionCase {
 		"s": noise(6, 40), "o": noise(7, 40), "m": noise(8, 40), "v": aboveZero(noise(9, 40)), "k": noise(10, 40, 1, 1), "odd": noise(11, 7, 40, 1, 1),
 		"pads": onnxio.Int64s([]int64{0, 0, 1, 0, 0, 0, 2, 1}, 8), "scales": onnxio.Floats([]float32{1, 1, 2, 2}, 4),
 		"sizes": onnxio.Int64s([]int64{2, 40, 5, 14}, 4), "wide": noise(12, 32, 40, 1, 1), "lo": scalar(0), "hi": scalar(1),
-		"t": noise(13, 40, 16, 2, 2), "q": noise(14, 16, 24, 3, 4), "k1": noise(15, 24)}
+		"t": noise(13, 40, 16, 2, 2), "q": noise(14, 16, 24, 3, 4), "k1": noise(15, 24), "w80": noise(16, 80, 4, 3, 3), "r80": noise(17, 80, 80, 1, 1)}
 	x := noise(20, 2, 4, 9, 7)
 	chain := func(nodes ...*onnxio.Node) []*onnxio.Node { return append([]*onnxio.Node{first}, nodes...) }
 	cases := []fusionCase{
@@ -24,6 +24,8 @@ func blockCases() []fusionCase {
 		{name: "two convolutions", nodes: chain(newNode("Relu", "c", "e"), newNode("Conv", "e u", "y"))},
 		{name: "depthwise", nodes: chain(newNode("Conv", "c d", "y", integerAttr("group", 40), ints("strides", 2, 1), ints("pads", 0, 1, 1, 0)))},
 		{name: "residual", nodes: chain(newNode("Conv", "c r", "e"), newNode("Add", "c e", "f"), newNode("Relu", "f", "y"))},
+		{name: "residual of its own source", nodes: []*onnxio.Node{newNode("Conv", "x w80", "c"), newNode("Relu", "c", "e"), newNode("Conv", "e r80", "f"),
+			newNode("Add", "f e", "g"), newNode("Conv", "g r80", "y")}},
 		{name: "sum with a fed value", z: noise(21, 2, 40, 9, 7), nodes: chain(newNode("Add", "c z", "y"))},
 		{name: "sum that broadcasts falls back", z: noise(21, 1, 1, 9, 7), nodes: chain(newNode("Add", "c z", "y"))},
 		{name: "squeeze and excite", nodes: chain(newNode("GlobalAveragePool", "c", "g"), newNode("Conv", "g r", "h"), newNode("HardSigmoid", "h", "i"),
