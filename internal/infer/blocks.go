@@ -81,6 +81,11 @@ func (b *blocking) keep(nd *node) {
 // inBlocks reports whether a value lies in blocks and not as the graph has it.
 func (b *blocking) inBlocks(slot int) bool { return slot >= 0 && b.block[slot] >= 0 && !b.plain[slot] }
 
+// fits reports whether a value may have so many channels: the shape of a value in blocks does not tell.
+func (b *blocking) fits(slot, channels int) bool {
+	return b.block[slot] < 0 || b.channels[slot] == channels
+}
+
 // add puts a node into the graph that computes slot to from the values in slots, of type t. It stands at the place of nd.
 func (b *blocking) add(nd *node, t onnxio.DataType, slots []int, to int, fast fastFunc, inPlace ...int) *node {
 	made := &node{Node: nd.Node, where: nd.where, in: slots, out: []int{to}, fast: fast, elem: t, overwrites: inPlace}

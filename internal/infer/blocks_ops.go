@@ -55,10 +55,16 @@ func (b *blocking) convolution(nd *node, f *fusedConvolution) bool {
 		return false
 	}
 	c := &blockedConvolution{fusedConvolution: f, channels: f.w.Shape[1] * f.group, outputs: f.w.Shape[0]}
-	if f.group > 1 && (f.w.Shape[1] != 1 || c.outputs != f.group) || f.bias != nil && f.bias.Len() != c.outputs {
+	if f.group > 1 && (f.w.Shape[1] != 1 || c.outputs != f.group) {
+		return false
+	}
+	if f.bias != nil && (f.bias.Type != f.w.Type || !equalShape(f.bias.Shape, []int{c.outputs})) {
 		return false
 	}
 	in := nd.in[0]
+	if !b.fits(in, c.channels) || f.sum && !b.fits(nd.in[1], c.outputs) {
+		return false
+	}
 	if !b.inBlocks(in) && !fills(c.outputs) {
 		return false
 	}

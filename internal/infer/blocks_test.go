@@ -16,7 +16,8 @@ func blockCases() []fusionCase {
 		"s": noise(6, 40), "o": noise(7, 40), "m": noise(8, 40), "v": aboveZero(noise(9, 40)), "k": noise(10, 40, 1, 1), "odd": noise(11, 7, 40, 1, 1),
 		"pads": onnxio.Int64s([]int64{0, 0, 1, 0, 0, 0, 2, 1}, 8), "scales": onnxio.Floats([]float32{1, 1, 2, 2}, 4),
 		"sizes": onnxio.Int64s([]int64{2, 40, 5, 14}, 4), "wide": noise(12, 32, 40, 1, 1), "lo": scalar(0), "hi": scalar(1),
-		"t": noise(13, 40, 16, 2, 2), "q": noise(14, 16, 24, 3, 4), "k1": noise(15, 24), "w80": noise(16, 80, 4, 3, 3), "r80": noise(17, 80, 80, 1, 1)}
+		"t": noise(13, 40, 16, 2, 2), "q": noise(14, 16, 24, 3, 4), "k1": noise(15, 24), "w80": noise(16, 80, 4, 3, 3), "r80": noise(17, 80, 80, 1, 1),
+		"single": noise(18, 1, 40, 1, 1), "u16": noise(19, 16, 16, 1, 1)}
 	x := noise(20, 2, 4, 9, 7)
 	chain := func(nodes ...*onnxio.Node) []*onnxio.Node { return append([]*onnxio.Node{first}, nodes...) }
 	cases := []fusionCase{
@@ -26,6 +27,8 @@ func blockCases() []fusionCase {
 		{name: "residual", nodes: chain(newNode("Conv", "c r", "e"), newNode("Add", "c e", "f"), newNode("Relu", "f", "y"))},
 		{name: "residual of its own source", nodes: []*onnxio.Node{newNode("Conv", "x w80", "c"), newNode("Relu", "c", "e"), newNode("Conv", "e r80", "f"),
 			newNode("Add", "f e", "g"), newNode("Conv", "g r80", "y")}},
+		{name: "sum with one channel", nodes: chain(newNode("Conv", "c single", "e"), newNode("Conv", "c u", "f"), newNode("Add", "f e", "g"),
+			newNode("Conv", "g u16", "y"))},
 		{name: "sum with a fed value", z: noise(21, 2, 40, 9, 7), nodes: chain(newNode("Add", "c z", "y"))},
 		{name: "sum that broadcasts falls back", z: noise(21, 1, 1, 9, 7), nodes: chain(newNode("Add", "c z", "y"))},
 		{name: "squeeze and excite", nodes: chain(newNode("GlobalAveragePool", "c", "g"), newNode("Conv", "g r", "h"), newNode("HardSigmoid", "h", "i"),
@@ -97,13 +100,23 @@ const blockTolerance = 1e-4
 // TestBlockErrors: shapes that do not fit fail with the words of the plain form.
 func TestBlockErrors(t *testing.T) {
 	c := fusionCase{nodes: []*onnxio.Node{newNode("Conv", "x w", "c"), newNode("Relu", "c", "y")}, consts: map[string]*onnxio.Array{"w": noise(1, 16, 20, 3, 3)}}
-	for _, x := range []*onnxio.Array{noise(1, 2, 19, 5, 5), noise(1, 2, 20, 2, 5), noise(1, 20, 5), scalar(1), onnxio.NewArray(onnxio.Double, 1, 20, 5, 5)} {
-		c.x = x
+	same := func() {
+		t.Helper()
 		p, feeds := c.compile(t)
 		_, plain := p.Run(feeds, seen)
 		_, fused := p.Run(feeds, nil)
 		if plain == nil || fused == nil || plain.Error() != fused.Error() {
-			t.Errorf("%v %v: plain %v, in blocks %v", x.Type, x.Shape, plain, fused)
+			t.Errorf("%v %v: plain %v, in blocks %v", c.x.Type, c.x.Shape, plain, fused)
 		}
+	}
+	for _, x := range []*onnxio.Array{noise(1, 2, 19, 5, 5), noise(1, 2, 20, 2, 5), noise(1, 20, 5), scalar(1), onnxio.NewArray(onnxio.Double, 1, 20, 5, 5)} {
+		c.x = x
+		same()
+	}
+	c.nodes = []*onnxio.Node{newNode("Conv", "x w", "c"), newNode("Conv", "c v", "y")}
+	c.x = noise(1, 2, 20, 5, 5)
+	for _, in := range []int{10, 15, 17, 100} { // as many blocks as 16 channels have, and more
+		c.consts["v"] = noise(2, 16, in, 1, 1)
+		same()
 	}
 }

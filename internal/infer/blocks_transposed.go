@@ -21,7 +21,7 @@ func (b *blocking) transposed(nd *node, f *fusedConvolution) bool {
 		return false
 	}
 	c := &blockedTranspose{fusedConvolution: f, channels: f.w.Shape[0], outputs: f.w.Shape[1]}
-	if f.bias != nil && f.bias.Len() != c.outputs || !fills(c.outputs) {
+	if f.bias != nil && f.bias.Len() != c.outputs || !fills(c.outputs) || !b.fits(in, c.channels) {
 		return false
 	}
 	spatial := make([]int, rank-2) // phases do not depend on the size
