@@ -83,7 +83,7 @@ func (r *run) concat(in []*onnxio.Array, axis int64) (*onnxio.Array, error) {
 	at := 0
 	for _, x := range in {
 		n := x.Shape[a] * inner
-		copyRuns(out, x, runs{n: n, count: outer, fromStep: n, to: at, toStep: shape[a] * inner})
+		r.copyRuns(out, x, runs{n: n, count: outer, fromStep: n, to: at, toStep: shape[a] * inner})
 		at += n
 	}
 	return out, nil

@@ -1,10 +1,34 @@
 package infer
 
-import "bq/onnxio"
+import (
+	"bq/internal/kernel"
+	"bq/onnxio"
+)
 
 // runs are pieces of n elements that are copied from one array to another of the same element type: run i of count from
 // position from+i*fromStep to position to+i*toStep.
 type runs struct{ n, count, from, fromStep, to, toStep int }
+
+// copyRuns is copyRuns by all threads where there is enough to copy.
+func (r *run) copyRuns(dst, src *onnxio.Array, all runs) {
+	const unit = 1 << 14
+	units := min(8*r.threads, all.n*all.count/unit)
+	if r.threads < 2 || units < 2 {
+		copyRuns(dst, src, all)
+		return
+	}
+	kernel.Parallel(r.threads, units, func(u int) {
+		part := all
+		if all.count >= units {
+			lo, hi := u*all.count/units, (u+1)*all.count/units
+			part.from, part.to, part.count = all.from+lo*all.fromStep, all.to+lo*all.toStep, hi-lo
+		} else {
+			lo, hi := u*all.n/units, (u+1)*all.n/units
+			part.from, part.to, part.n = all.from+lo, all.to+lo, hi-lo
+		}
+		copyRuns(dst, src, part)
+	})
+}
 
 // copyRuns copies runs of src to dst.
 func copyRuns(dst, src *onnxio.Array, r runs) {
