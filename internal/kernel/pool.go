@@ -73,9 +73,13 @@ func (w *Window) largest(src []float32, lo, hi [3]int) (best float32, at int) {
 // AveragePool writes the mean of each window of every plane of x [planes, In] to dst [planes, Out]. Where count is
 // nil the divisor is the number of input positions in the window; else count gives the divisor of each output
 // position (padding included). A window without any input position gives NaN, or 0 with count. Sums are taken in
-// row-major order.
+// row-major order; where one window takes in a whole plane, as Total takes them.
 func AveragePool(dst, x []float32, planes int, w *Window, count []float32, threads int) {
 	if w.flat() {
+		if w.takesAll() {
+			w.averages(dst, x, planes*w.In[0], float64(w.divisors(count)[0]), threads)
+			return
+		}
 		r := poolRows{w: w, tap: levels[use].tapSum, even: levels[use].tapSumEven, divisors: w.divisors(count)}
 		r.all(dst, x, planes, threads, r.byWindows())
 		return
@@ -90,6 +94,18 @@ func AveragePool(dst, x []float32, planes int, w *Window, count []float32, threa
 			}
 			dst[c*out+o] = sum / n
 		})
+	})
+}
+
+// averages writes the sum of each of the planes, which one window takes in, by divisor.
+func (w *Window) averages(dst, x []float32, planes int, divisor float64, threads int) {
+	size := w.In[1] * w.In[2]
+	threads = threadsFor(threads, planes*size/4)
+	units := min(planes, 8*threads)
+	Parallel(threads, units, func(u int) {
+		for i := planes * u / units; i < planes*(u+1)/units; i++ {
+			dst[i] = float32(Total(x[i*size:(i+1)*size]) / divisor)
+		}
 	})
 }
 

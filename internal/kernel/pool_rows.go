@@ -7,6 +7,17 @@ func (w *Window) flat() bool {
 	return w.Kernel[0] == 1 && w.Stride[0] == 1 && w.Pad[0] == 0 && w.Out[0] == w.In[0] && h > 0 && v > 0 && h <= most/v
 }
 
+// takesAll reports whether there is one window, over every position of a plane.
+func (w *Window) takesAll() bool {
+	for d := 1; d < 3; d++ {
+		first, n := w.inside(d, 0)
+		if w.Out[d] != 1 || w.Dilation[d] != 1 || first != 0 || n != w.In[d] || n == 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // poolRows pools plane by plane, a row of the output at a time, from rows that hold their padding.
 type poolRows struct {
 	w         *Window

@@ -12,6 +12,7 @@ func TestPoolRows(t *testing.T) {
 	for i, s := range []struct{ h, w, k, stride, dilation, pad, end int }{
 		{8, 8, 2, 2, 1, 0, 0}, {13, 13, 3, 2, 1, 1, 1}, {40, 37, 3, 1, 1, 1, 1}, {7, 7, 3, 2, 1, 0, 1}, {20, 33, 5, 1, 1, 2, 2},
 		{13, 13, 13, 1, 1, 6, 6}, {9, 50, 3, 3, 2, 2, 2}, {5, 5, 3, 2, 2, 0, 0}, {1, 1, 1, 1, 1, 0, 0}, {4, 4, 2, 2, 1, 1, 3}, {3, 70, 2, 4, 1, 1, 0},
+		{8, 8, 8, 1, 1, 0, 0}, {5, 5, 9, 3, 1, 2, 2}, {6, 6, 6, 1, 1, 1, 0}, {3, 3, 3, 1, 2, 1, 1},
 	} {
 		size := func(n int) int { return (n+s.pad+s.end-(s.k-1)*s.dilation-1)/s.stride + 1 }
 		w := &Window{In: [3]int{2, s.h, s.w}, Out: [3]int{2, size(s.h), size(s.w)}, Kernel: [3]int{1, s.k, s.k},

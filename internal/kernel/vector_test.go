@@ -242,6 +242,7 @@ func BenchmarkVectors(b *testing.B) {
 	x, dst := randomFloats(1<<14, 1), make([]float32, 1<<14)
 	w := &Window{In: [3]int{1, 112, 112}, Out: [3]int{1, 56, 56}, Kernel: [3]int{1, 3, 3}, Stride: [3]int{1, 2, 2},
 		Dilation: [3]int{1, 1, 1}, Pad: [3]int{0, 1, 1}}
+	w8 := &Window{In: [3]int{1, 8, 8}, Out: [3]int{1, 1, 1}, Kernel: [3]int{1, 8, 8}, Stride: [3]int{1, 8, 8}, Dilation: [3]int{1, 1, 1}}
 	w1 := &Window{In: [3]int{1, 112, 112}, Out: [3]int{1, 112, 112}, Kernel: [3]int{1, 3, 3}, Stride: [3]int{1, 1, 1},
 		Dilation: [3]int{1, 1, 1}, Pad: [3]int{0, 1, 1}}
 	for _, s := range []struct {
@@ -258,6 +259,7 @@ func BenchmarkVectors(b *testing.B) {
 		{"softmax_strided", 1 << 14, func(dst, x []float32) { Softmax(dst, x, 1, 64, 256) }},
 		{"max_pool_3x3_stride_1", 112 * 112, func(dst, x []float32) { MaxPool(dst, nil, x, 1, w1, false, 1) }},
 		{"max_pool_3x3_stride_2", 112 * 112, func(dst, x []float32) { MaxPool(dst, nil, x, 1, w, false, 1) }},
+		{"average_pool_8x8_whole", 1 << 13, func(dst, x []float32) { AveragePool(dst, x, 128, w8, nil, 1) }},
 		{"average_pool_3x3_stride_2", 112 * 112, func(dst, x []float32) { AveragePool(dst, x, 1, w, nil, 1) }},
 		{"transpose_128x128", 1 << 14, func(dst, x []float32) { Strided(dst, x, []int{128, 128}, []int{1, 128}, 0, 1) }},
 	} {
