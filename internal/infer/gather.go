@@ -108,22 +108,24 @@ func slabs(data, idx *onnxio.Array, batch int) (offsets, slab []int, err error) 
 	if q+batch > len(data.Shape) || !equalShape(idx.Shape[:batch], data.Shape[:batch]) {
 		return nil, nil, fmt.Errorf("indices %v into %v", idx.Shape, data.Shape)
 	}
-	strides, values := rowStrides(data.Shape), idx.Ints()
-	count := product(idx.Shape[:rank-1])
+	dims, strides, values := data.Shape[batch:batch+q], rowStrides(data.Shape)[batch:batch+q], idx.Ints()
+	offsets = make([]int, product(idx.Shape[:rank-1]))
 	each := max(1, product(idx.Shape[batch:rank-1]))
 	block := product(data.Shape[batch:])
-	offsets = make([]int, count)
-	for i := range offsets {
-		offsets[i] = i / each * block
-		for k := range q {
-			v, n := values[i*q+k], int64(data.Shape[batch+k])
-			if v < -n || v >= n {
-				return nil, nil, fmt.Errorf("index %d of %d", v, n)
+	for first := 0; first < len(offsets); first += each {
+		for i := first; i < first+each; i++ {
+			at := first / each * block
+			for k, v := range values[i*q : (i+1)*q] {
+				n := int64(dims[k])
+				if v < 0 {
+					v += n
+				}
+				if uint64(v) >= uint64(n) {
+					return nil, nil, fmt.Errorf("index %d of %d", values[i*q+k], n)
+				}
+				at += int(v) * strides[k]
 			}
-			if v < 0 {
-				v += n
-			}
-			offsets[i] += int(v) * strides[batch+k]
+			offsets[i] = at
 		}
 	}
 	return offsets, data.Shape[batch+q:], nil
@@ -170,7 +172,7 @@ func bindScatterElements(b *binding) runFunc {
 
 // scatter writes updates[i] to position index[i] of a copy of data.
 func (r *run) scatter(data, updates *onnxio.Array, index []int, mode string) (*onnxio.Array, error) {
-	out, err := r.new(data.Type, data.Shape...)
+	out, err := r.blank(data.Type, data.Shape...)
 	if err != nil {
 		return nil, err
 	}
@@ -228,6 +230,12 @@ func bindScatterND(b *binding) runFunc {
 			return nil, fmt.Errorf("updates %v %v, want %v", in[2].Type, in[2].Shape, want)
 		}
 		n := product(slab)
+		if n == 1 {
+			return one(r.scatter(in[0], in[2], offsets, mode))
+		}
+		if mode == "none" {
+			return one(r.scatterSlabs(in[0], in[2], offsets, n))
+		}
 		index := make([]int, 0, len(offsets)*n)
 		for _, o := range offsets {
 			for k := range n {
@@ -236,6 +244,19 @@ func bindScatterND(b *binding) runFunc {
 		}
 		return one(r.scatter(in[0], in[2], index, mode))
 	}
+}
+
+// scatterSlabs writes slab i of updates, of n elements, to position offsets[i] of a copy of data.
+func (r *run) scatterSlabs(data, updates *onnxio.Array, offsets []int, n int) (*onnxio.Array, error) {
+	out, err := r.blank(data.Type, data.Shape...)
+	if err != nil {
+		return nil, err
+	}
+	copyRange(out, 0, data, 0, data.Len())
+	for i, o := range offsets {
+		copyRange(out, o, updates, i*n, n)
+	}
+	return out, nil
 }
 
 // bindOneHot: a dimension of size depth with the on value at the index and the off value elsewhere; indices out of
