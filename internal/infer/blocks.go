@@ -160,6 +160,9 @@ func (b *blocking) take(i int) bool {
 	if len(nd.in) == 0 || nd.in[0] < 0 || nd.out[0] < 0 {
 		return false
 	}
+	if nd.parts == nil && !nd.standard { // other domains have operators that do more than what their state tells
+		return false
+	}
 	switch state := nd.state.(type) {
 	case *fusedConvolution:
 		return b.convolution(nd, state)
@@ -170,7 +173,7 @@ func (b *blocking) take(i int) bool {
 			return b.pool(nd, state)
 		}
 	}
-	if nd.parts == nil && nd.standard && nd.OpType == "Concat" {
+	if nd.parts == nil && nd.OpType == "Concat" {
 		return b.concat(nd)
 	}
 	if b.kinds[nd.in[0]] != onnxio.Float { // the others would have to round
@@ -184,7 +187,7 @@ func (b *blocking) take(i int) bool {
 	case *resized:
 		return b.resize(nd, state)
 	}
-	if nd.parts != nil || !nd.standard {
+	if nd.parts != nil {
 		return false
 	}
 	switch nd.OpType {

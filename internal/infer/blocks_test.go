@@ -27,6 +27,8 @@ func blockCases() []fusionCase {
 		{name: "residual", nodes: chain(newNode("Conv", "c r", "e"), newNode("Add", "c e", "f"), newNode("Relu", "f", "y"))},
 		{name: "residual of its own source", nodes: []*onnxio.Node{newNode("Conv", "x w80", "c"), newNode("Relu", "c", "e"), newNode("Conv", "e r80", "f"),
 			newNode("Add", "f e", "g"), newNode("Conv", "g r80", "y")}},
+		{name: "convolution of ONNX Runtime with a sum and an activation", z: noise(21, 2, 16, 9, 7), nodes: chain(
+			ofMicrosoft(newNode("FusedConv", "c u _ z", "e", text("activation", "Relu"))), newNode("Conv", "e u16", "y"))},
 		{name: "sum with one channel", nodes: chain(newNode("Conv", "c single", "e"), newNode("Conv", "c u", "f"), newNode("Add", "f e", "g"),
 			newNode("Conv", "g u16", "y"))},
 		{name: "sum with a fed value", z: noise(21, 2, 40, 9, 7), nodes: chain(newNode("Add", "c z", "y"))},
@@ -57,6 +59,12 @@ func blockCases() []fusionCase {
 		}
 	}
 	return cases
+}
+
+// ofMicrosoft puts a node into the domain of ONNX Runtime's own operators.
+func ofMicrosoft(n *onnxio.Node) *onnxio.Node {
+	n.Domain = "com.microsoft"
+	return n
 }
 
 // TestBlocks compares runs in blocks with plain ones, on all instruction sets that have blocks, the second time on memory

@@ -165,6 +165,7 @@ type fusionCase struct {
 func (c *fusionCase) compile(t *testing.T) (*Program, map[string]*onnxio.Array) {
 	t.Helper()
 	m := modelOf(17, c.nodes...)
+	m.Opsets = append(m.Opsets, &onnxio.Opset{Domain: "com.microsoft", Version: 1})
 	feeds := map[string]*onnxio.Array{"x": c.x}
 	m.Graph.Inputs = []*onnxio.ValueInfo{{Name: "x"}}
 	if c.z != nil {
