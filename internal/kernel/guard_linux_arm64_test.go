@@ -1,31 +1,6 @@
 package kernel
 
-import (
-	"syscall"
-	"testing"
-	"unsafe"
-)
-
-// guarded returns n float32 behind which no memory is: who reads further crashes.
-func guarded(t *testing.T, n int, seed uint64) []float32 {
-	t.Helper()
-	page := syscall.Getpagesize()
-	size := (4*n + page - 1) / page * page
-	mem, err := syscall.Mmap(-1, 0, size+page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = syscall.Munmap(mem) })
-	if err := syscall.Mprotect(mem[size:], syscall.PROT_NONE); err != nil {
-		t.Fatal(err)
-	}
-	if n == 0 {
-		return nil
-	}
-	x := unsafe.Slice((*float32)(unsafe.Pointer(&mem[size-4*n])), n)
-	copy(x, randomFloats(n, seed))
-	return x
-}
+import "testing"
 
 // No kernel touches memory behind its operands.
 func TestKernelsStayInside(t *testing.T) {
