@@ -60,6 +60,9 @@ type byteWeights struct {
 	data  []int8
 	zeros []int32 // by output; nil where all are 0
 	sums  []int32 // of the weights of each output
+
+	filters *kernel.ByteFilters // of rows, laid out when the node is bound
+	columns *kernel.ByteColumns // of columns, laid out when the node is bound
 }
 
 // signedWeights prepares weights [outs, k] where rows is set, [k, outs] else; false where they are no bytes, or their
@@ -98,7 +101,14 @@ func (b *binding) weightsOnce(input, zero int, outs func(w *onnxio.Array) int, r
 	if w == nil || z == nil && b.given(zero) || len(w.Shape) < 2 {
 		return nil
 	}
-	prepared, _ := signedWeights(w, z, outs(w), rows)
+	prepared, ok := signedWeights(w, z, outs(w), rows)
+	switch n := outs(w); {
+	case !ok:
+	case rows:
+		prepared.filters = kernel.PackByteFilters(prepared.data, n, w.Len()/n)
+	case len(w.Shape) == 2:
+		prepared.columns = kernel.PackByteColumns(prepared.data, w.Shape[0], n)
+	}
 	return prepared
 }
 
@@ -136,7 +146,7 @@ func (r *run) convolveBytes(x, xz *onnxio.Array, b *byteWeights, n, c, m, group 
 		return nil, err
 	}
 	data, zero := unsignedBytes(x, zeroPoints(xz).at(0))
-	kernel.ConvBytes(dst, data, uint8(zero), b.data, n, c, m, group, k, r.threads)
+	b.filters.Conv(dst, data, uint8(zero), n, c, group, k, r.threads)
 	var inputs []int32 // sums of the inputs that each output sees, by group
 	if b.zeros != nil {
 		ones := make([]int8, group*terms)
@@ -160,6 +170,29 @@ func (r *run) convolveBytes(x, xz *onnxio.Array, b *byteWeights, n, c, m, group 
 		}
 	}
 	return dst, nil
+}
+
+// convolveQuantized is the convolution of convolveBytes plus bias, requantized into dst [n, m, spatial] as the sums are
+// there; false where it does not take the operands.
+func (r *run) convolveQuantized(dst []uint8, x, xz *onnxio.Array, b *byteWeights, bias points, p *convPlan, group int, q *requantizer) bool {
+	if b == nil || b.zeros != nil || !isByte(x) || xz != nil && (xz.Len() != 1 || xz.Type != x.Type) || p.c/group*p.k.KernelSize() > maxByteTerms {
+		return false
+	}
+	zero, flip := int32(zeroPoints(xz).at(0)), uint8(0)
+	if x.Type == onnxio.Int8 {
+		zero, flip = zero+128, 0x80
+	}
+	shifts := make([]int32, p.m)
+	for o := range shifts {
+		v := bias.at(o)
+		if v < -safeBias || v > safeBias {
+			return false
+		}
+		shifts[o] = int32(v) - zero*b.sums[o] // what wraps around here does so back in the sum
+	}
+	b.filters.ConvQuantized(dst, byteData(x), flip, uint8(zero), p.n, p.c, group, p.k, &kernel.Requantizer{First: q.first, Out: q.out, Second: q.second,
+		Bias: shifts, Zero: q.zero, Signed: q.typ == onnxio.Int8}, r.threads)
+	return true
 }
 
 func addConstant(row []int32, v int32) {
@@ -195,14 +228,18 @@ func (r *run) matmulBytes(x, xz *onnxio.Array, b *byteWeights, k, n int) ([]int3
 		return nil, err
 	}
 	data, zero := unsignedBytes(x, zeroPoints(xz).at(0))
-	kernel.ProductBytes(dst, rows, n, k, data, b.data, r.threads)
-	for i := range rows {
+	if b.columns != nil {
+		b.columns.Product(dst, data, rows, r.threads)
+	} else {
+		kernel.ProductBytes(dst, rows, n, k, data, b.data, r.threads)
+	}
+	r.rows(rows, n, func(i int) {
 		row := dst[i*n : (i+1)*n]
 		for j := range row {
 			row[j] -= zero * b.sums[j]
 		}
 		if b.zeros == nil {
-			continue
+			return
 		}
 		seen := int32(0)
 		for _, v := range data[i*k : (i+1)*k] {
@@ -211,7 +248,7 @@ func (r *run) matmulBytes(x, xz *onnxio.Array, b *byteWeights, k, n int) ([]int3
 		for j := range row {
 			row[j] += b.zeros[j] * (int32(k)*zero - seen)
 		}
-	}
+	})
 	return dst, nil
 }
 
@@ -236,16 +273,19 @@ func newRequantizer(xs, ws, ys, yz *onnxio.Array, outs int) (*requantizer, bool)
 	return &requantizer{xs.F32()[0], ys.F32()[0], ws.F32(), int32(zeroPoints(yz).at(0)), yz.Type}, true
 }
 
-// columns turns rows of sums, a column for each output, into bytes.
-func (q *requantizer) columns(dst []uint8, sums []int32) {
-	n := len(q.second)
-	if n == 1 {
-		q.row(dst, sums, 0, 0)
+// columns turns rows of n sums, a column for each output, into bytes.
+func (q *requantizer) columns(r *run, dst []uint8, sums []int32, n int) {
+	if n == 0 {
 		return
 	}
-	for i := 0; i < len(sums); i += n {
-		kernel.RequantizeColumns(dst[i:i+n], sums[i:i+n], q.first, q.second, q.out, q.zero, q.typ == onnxio.Int8)
-	}
+	r.rows(len(sums)/n, n, func(i int) {
+		to, row := dst[i*n:(i+1)*n], sums[i*n:(i+1)*n]
+		if len(q.second) == 1 {
+			q.row(to, row, 0, 0)
+			return
+		}
+		kernel.RequantizeColumns(to, row, q.first, q.second, q.out, q.zero, q.typ == onnxio.Int8)
+	})
 }
 
 // row turns the sums of output o, or of all outputs where there is one scale, into bytes.

@@ -120,7 +120,8 @@ func (r *run) quantize(x, scale, zero *onnxio.Array, s *scaling, t onnxio.DataTy
 		if err != nil {
 			return nil, err
 		}
-		kernel.Quantize(byteData(out), v.F32(), scales[0], int32(zeros.at(0)), t == onnxio.Int8)
+		dst, src, zero := byteData(out), v.F32(), int32(zeros.at(0))
+		r.chunks(len(dst), func(lo, hi int) { kernel.Quantize(dst[lo:hi], src[lo:hi], scales[0], zero, t == onnxio.Int8) })
 		return out, nil
 	}
 	out, err := r.new(onnxio.Int64, x.Shape...)
@@ -186,7 +187,8 @@ func bindDequantizeLinear(b *binding) runFunc {
 		}
 		scales, zeros, dst := sc.F32(), zeroPoints(zero), out.F32()
 		if s.size == 0 && isByte(x) { // one scale
-			kernel.Dequantize(dst, byteData(x), scales[0], int32(zeros.at(0)), x.Type == onnxio.Int8)
+			src, zero := byteData(x), int32(zeros.at(0))
+			r.chunks(len(dst), func(lo, hi int) { kernel.Dequantize(dst[lo:hi], src[lo:hi], scales[0], zero, x.Type == onnxio.Int8) })
 			return one(r.cast(out, dequantizedType(to, scale.Type)))
 		}
 		for i, v := range x.F32() { // float8 and float4, whose zero points are zero
@@ -353,7 +355,7 @@ func bindQLinearMatMul(b *binding) runFunc {
 				if err != nil {
 					return nil, err
 				}
-				q.columns(byteData(out), sums)
+				q.columns(r, byteData(out), sums, lastOf(in[3]))
 				return []*onnxio.Array{out}, nil
 			}
 		}
@@ -503,12 +505,20 @@ func bindQLinearConv(b *binding) runFunc {
 			return nil, err
 		}
 		if q, ok := newRequantizer(in[1], in[4], in[6], in[7], p.m); ok {
+			out, err := r.blank(q.typ, p.shape...)
+			if err != nil {
+				return nil, err
+			}
+			if r.convolveQuantized(byteData(out), in[0], in[2], c.weights, zeroPoints(in[8]), p, c.group, q) {
+				return []*onnxio.Array{out}, nil
+			}
 			sums, err := c.sums(r, p, in[0], in[2])
 			if err != nil {
 				return nil, err
 			}
 			if sums != nil {
-				return r.requantizedPlanes(q, p, sums, zeroPoints(in[8]))
+				r.requantizePlanes(byteData(out), q, p, sums, zeroPoints(in[8]))
+				return []*onnxio.Array{out}, nil
 			}
 		}
 		sums, err := c.slow(r, p, in[0], in[2], in[3], in[5], in[8])
@@ -531,15 +541,10 @@ func bindQLinearConv(b *binding) runFunc {
 	}
 }
 
-// requantizedPlanes turns sums [n, m, spatial] into bytes.
-func (r *run) requantizedPlanes(q *requantizer, p *convPlan, sums []int32, bias points) ([]*onnxio.Array, error) {
-	out, err := r.new(q.typ, p.shape...)
-	if err != nil {
-		return nil, err
-	}
-	dst, size := byteData(out), p.k.OutSize()
-	kernel.Parallel(r.threads, p.n*p.m, func(i int) {
+// requantizePlanes turns sums [n, m, spatial] into bytes.
+func (r *run) requantizePlanes(dst []uint8, q *requantizer, p *convPlan, sums []int32, bias points) {
+	size := p.k.OutSize()
+	r.rows(p.n*p.m, size, func(i int) {
 		q.row(dst[i*size:(i+1)*size], sums[i*size:(i+1)*size], i%p.m, bias.at(i%p.m))
 	})
-	return []*onnxio.Array{out}, nil
 }

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"math"
 	"unsafe"
 )
@@ -14,23 +15,7 @@ const MaxIntegerTerms = 1<<31/(255*128) - 1
 // ConvBytes computes the cross-correlation of unsigned x [batch, inC, in] with signed weights [outC, inC/group, kernel]
 // into dst [batch, outC, out]. Padding counts as pad.
 func ConvBytes(dst []int32, x []uint8, pad uint8, weights []int8, batch, inC, outC, group int, w *Window, threads int) {
-	w = w.packed()
-	in, out := w.InSize(), w.OutSize()
-	cg, og := inC/group, outC/group
-	k := cg * w.KernelSize()
-	c := newPlanes(w, cg)
-	if out == 0 || og == 0 {
-		return
-	}
-	for i := range batch * group {
-		g := i % group
-		p := &integerProduct{dst: dst[i*og*out : (i+1)*og*out], ldc: out, m: og, n: out, k: k, left: signedBytes(weights[g*og*k : (g+1)*og*k]), signedLeft: true}
-		if c == nil || w.Stride[2] > 2 { // packing knows no other steps
-			p.im2col(w, x[i*cg*in:(i+1)*cg*in], pad, threads)
-			continue
-		}
-		c.convolveBytes(p, x[i*cg*in:(i+1)*cg*in], pad, threads)
-	}
+	PackByteFilters(weights, outC, inC/group*w.KernelSize()).Conv(dst, x, pad, batch, inC, group, w, threads)
 }
 
 // ProductBytes computes the product of unsigned a [m, k] and signed b [k, n] into dst [m, n].
@@ -39,11 +24,12 @@ func ProductBytes(dst []int32, m, n, k int, a []uint8, b []int8, threads int) {
 		return
 	}
 	p := &integerProduct{dst: dst, ldc: n, m: m, n: n, k: k, left: a}
-	offsets := make([]int, k)
-	for i := range offsets {
-		offsets[i] = i * n
+	ints := borrowInts(k + 3)
+	defer scratchInts.Put(ints)
+	for i := range k {
+		(*ints)[i] = i * n
 	}
-	p.run(&byteColumns{data: signedBytes(b), offsets: offsets, run: n, step: 1}, threads)
+	p.run(&byteColumns{data: signedBytes(b), offsets: (*ints)[:k], run: n, step: 1}, threads)
 }
 
 // ProductSignedBytes is ProductBytes with signed a: 128 is added to its elements, and taken off the sums again.
@@ -69,6 +55,14 @@ func signedBytes(x []int8) []uint8 {
 	return unsafe.Slice((*uint8)(unsafe.Pointer(unsafe.SliceData(x))), len(x))
 }
 
+// widened is the value of a byte, of an int8 where signed.
+func widened(x uint8, signed bool) int16 {
+	if signed {
+		return int16(int8(x))
+	}
+	return int16(x)
+}
+
 // integerProduct is a product of bytes in work.
 type integerProduct struct {
 	dst        []int32
@@ -76,6 +70,11 @@ type integerProduct struct {
 	m, n, k    int
 	left       []uint8 // [m, k]
 	signedLeft bool    // left is signed and the right operand is not; else the other way round
+
+	packed  *ByteColumns             // the right operand laid out before, or nil
+	filters *ByteFilters             // the left operand laid out before, or nil
+	first   int                      // of the rows in filters
+	ready   func(i0, i1, j0, j1 int) // what is done with a block that is computed, or nil
 }
 
 // byteColumns is columns of bytes; offsets count from one row to the next as in columns.
@@ -94,16 +93,22 @@ func (c *planes) convolveBytes(p *integerProduct, src []uint8, pad uint8, thread
 	data := src
 	if !c.bare() {
 		size := c.height * c.width
-		data = make([]uint8, c.channels*size+byteSlack)
-		fillWith(data, pad)
-		w := c.w
-		for ch := range c.channels {
-			for y := range w.In[1] {
-				copy(data[ch*size+(y+w.Pad[1])*c.width+w.Pad[2]:], src[(ch*w.In[1]+y)*w.In[2]:][:w.In[2]])
+		buf := borrow((c.channels*size + byteSlack + 3) / 4)
+		defer scratch.Put(buf)
+		data = bytesOfFloats(*buf)[:c.channels*size+byteSlack]
+		fillWith(data[c.channels*size:], pad)
+		units := min(c.channels, 4*threads)
+		Parallel(threadsFor(threads, c.channels*size/4), units, func(u int) {
+			for ch := u * c.channels / units; ch < (u+1)*c.channels/units; ch++ {
+				plane := data[ch*size : (ch+1)*size]
+				fillWith(plane, pad)
+				c.fillBytes(plane, src[ch*c.w.InSize():(ch+1)*c.w.InSize()], 0)
 			}
-		}
+		})
 	}
-	offsets := make([]int, len(c.offsets))
+	ints := borrowInts(len(c.offsets) + 3) // rows are filled up to whole quads
+	defer scratchInts.Put(ints)
+	offsets := (*ints)[:len(c.offsets)]
 	for i, o := range c.offsets {
 		offsets[i] = o / 4
 	}
@@ -114,11 +119,47 @@ func (c *planes) convolveBytes(p *integerProduct, src []uint8, pad uint8, thread
 	p.run(b, threads)
 }
 
+// fillBytes copies a plane, each byte flipped, into a padded one, which holds its padding.
+func (p *padded) fillBytes(dst, plane []uint8, flip uint8) {
+	w := p.w
+	n := w.In[2]
+	for y := range w.In[1] {
+		row, from := dst[(y+w.Pad[1])*p.width+w.Pad[2]:][:n], plane[y*n:][:n]
+		switch {
+		case flip != 0:
+			flipBytes(row, from, flip)
+		case n >= 8 && n <= 16: // a call would take longer
+			first, last := binary.LittleEndian.Uint64(from), binary.LittleEndian.Uint64(from[n-8:])
+			binary.LittleEndian.PutUint64(row, first)
+			binary.LittleEndian.PutUint64(row[n-8:], last)
+		case n >= 4 && n < 8:
+			first, last := binary.LittleEndian.Uint32(from), binary.LittleEndian.Uint32(from[n-4:])
+			binary.LittleEndian.PutUint32(row, first)
+			binary.LittleEndian.PutUint32(row[n-4:], last)
+		default:
+			copy(row, from)
+		}
+	}
+}
+
+// flipBytes writes x with the bits of flip turned over, eight bytes at a time.
+func flipBytes(dst, x []uint8, flip uint8) {
+	i, all := 0, uint64(flip)*0x0101010101010101
+	for ; i+8 <= len(x); i += 8 {
+		binary.LittleEndian.PutUint64(dst[i:], binary.LittleEndian.Uint64(x[i:])^all)
+	}
+	for ; i < len(x); i++ {
+		dst[i] = x[i] ^ flip
+	}
+}
+
 // im2col runs a convolution of any window on a matrix of its taps.
 func (p *integerProduct) im2col(w *Window, src []uint8, pad uint8, threads int) {
 	size := w.KernelSize()
-	data := make([]uint8, p.k*p.n)
-	offsets := make([]int, p.k)
+	buf, ints := borrow((p.k*p.n+3)/4), borrowInts(p.k+3)
+	defer scratch.Put(buf)
+	defer scratchInts.Put(ints)
+	data, offsets := bytesOfFloats(*buf)[:p.k*p.n], (*ints)[:p.k]
 	for r := range p.k {
 		offsets[r] = r * p.n
 		plane, t := src[r/size*w.InSize():], r%size
@@ -153,7 +194,11 @@ func (p *integerProduct) run(b *byteColumns, threads int) {
 	defer release()
 	Parallel(threads, rows*cols, func(i int) {
 		i0, j0 := i/cols*high, i%cols*each
-		block(b, i0, min(p.m, i0+high), j0, min(p.n, j0+each))
+		i1, j1 := min(p.m, i0+high), min(p.n, j0+each)
+		block(b, i0, i1, j0, j1)
+		if p.ready != nil {
+			p.ready(i0, i1, j0, j1)
+		}
 	})
 }
 

@@ -3611,6 +3611,8 @@ loop:
 	VMULPS    Z1, Z9, Z9
 	VMULPS    Z8, Z9, Z9
 	VDIVPS    Z2, Z9, Z9
+	VCMPPS    $0x07, Z9, Z9, K1
+	VMOVAPS.Z Z9, K1, Z9
 	VMINPS    Z6, Z9, Z9
 	VMAXPS    Z7, Z9, Z9
 	VCVTPS2DQ Z9, Z9
@@ -3663,6 +3665,8 @@ loop:
 	VMULPS    Z1, Z8, Z8
 	VMULPS    (BX), Z8, Z8
 	VDIVPS    Z2, Z8, Z8
+	VCMPPS    $0x07, Z8, Z8, K1
+	VMOVAPS.Z Z8, K1, Z8
 	VMINPS    Z6, Z8, Z8
 	VMAXPS    Z7, Z8, Z8
 	VCVTPS2DQ Z8, Z8
@@ -3706,6 +3710,8 @@ TEXT ·quantizeAVX512(SB), NOSPLIT, $0-36
 loop:
 	VMOVUPS   (CX), Z6
 	VDIVPS    Z0, Z6, Z6
+	VCMPPS    $0x07, Z6, Z6, K1
+	VMOVAPS.Z Z6, K1, Z6
 	VMINPS    Z4, Z6, Z6
 	VMAXPS    Z5, Z6, Z6
 	VCVTPS2DQ Z6, Z6
@@ -3809,6 +3815,8 @@ loop:
 	VMULPS       Y1, Y9, Y9
 	VMULPS       Y8, Y9, Y9
 	VDIVPS       Y2, Y9, Y9
+	VCMPPS       $0x07, Y9, Y9, Y10
+	VANDPS       Y10, Y9, Y9
 	VMINPS       Y6, Y9, Y9
 	VMAXPS       Y7, Y9, Y9
 	VCVTPS2DQ    Y9, Y9
@@ -3867,6 +3875,8 @@ loop:
 	VMULPS       Y1, Y8, Y8
 	VMULPS       (BX), Y8, Y8
 	VDIVPS       Y2, Y8, Y8
+	VCMPPS       $0x07, Y8, Y8, Y9
+	VANDPS       Y9, Y8, Y8
 	VMINPS       Y6, Y8, Y8
 	VMAXPS       Y7, Y8, Y8
 	VCVTPS2DQ    Y8, Y8
@@ -3916,6 +3926,8 @@ TEXT ·quantizeAVX2(SB), NOSPLIT, $0-36
 loop:
 	VMOVUPS      (CX), Y6
 	VDIVPS       Y0, Y6, Y6
+	VCMPPS       $0x07, Y6, Y6, Y7
+	VANDPS       Y7, Y6, Y6
 	VMINPS       Y4, Y6, Y6
 	VMAXPS       Y5, Y6, Y6
 	VCVTPS2DQ    Y6, Y6

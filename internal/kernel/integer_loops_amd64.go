@@ -1,7 +1,5 @@
 package kernel
 
-import "slices"
-
 // filled returns how many of n elements fill vectors of the level in use.
 func filled(n int) int {
 	if use == plain {
@@ -40,10 +38,10 @@ func requantizeColumns(dst []uint8, sums []int32, first float32, second []float3
 	return n
 }
 
-// quantize does as many as it can by vectors, and returns how many. Vectors with a NaN are left to the caller.
+// quantize does as many as it can by vectors, and returns how many.
 func quantize(dst []uint8, x []float32, scale float32, zero, low int32) int {
 	n := filled(len(x))
-	if n == 0 || slices.ContainsFunc(x, func(v float32) bool { return v != v }) {
+	if n == 0 {
 		return 0
 	}
 	_ = dst[n-1]

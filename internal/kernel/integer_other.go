@@ -6,6 +6,10 @@ func (p *integerProduct) blocks(*byteColumns) (block func(b *byteColumns, i0, i1
 	return p.blockPlain, func() {}
 }
 
+func (f *ByteFilters) pack() {}
+
+func (c *ByteColumns) pack() {}
+
 func requantize([]uint8, []int32, int32, float32, float32, float32, int32, int32) int { return 0 }
 
 func requantizeColumns([]uint8, []int32, float32, []float32, float32, int32, int32) int { return 0 }

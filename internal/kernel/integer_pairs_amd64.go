@@ -30,14 +30,24 @@ func (p *integerProduct) pairs(b *byteColumns) (block func(b *byteColumns, i0, i
 // newPairProduct widens the left operand.
 func newPairProduct(p *integerProduct) (q *pairProduct, release func()) {
 	q = &pairProduct{integerProduct: p, n: (p.k + 1) / 2}
+	if p.filters != nil {
+		q.left = p.filters.pairs[2*p.first*q.n : 2*(p.first+p.m)*q.n]
+		return q, func() {}
+	}
 	buf := borrow(p.m * q.n)
 	q.left = unsafe.Slice((*int16)(unsafe.Pointer(unsafe.SliceData(*buf))), 2*p.m*q.n)
-	for i := range p.m {
-		row := q.left[2*i*q.n:][:2*q.n]
-		row[2*q.n-1] = 0
-		widen(row, p.left[i*p.k:(i+1)*p.k], p.signedLeft)
-	}
+	widenRows(q.left, p.left, p.m, p.k, p.signedLeft)
 	return q, func() { scratch.Put(buf) }
+}
+
+// widenRows widens rows of k bytes and fills them up to whole pairs with zeros.
+func widenRows(dst []int16, x []uint8, rows, k int, signed bool) {
+	whole := (k + 1) / 2 * 2
+	for i := range rows {
+		row := dst[i*whole:][:whole]
+		row[whole-1] = 0
+		widen(row, x[i*k:(i+1)*k], signed)
+	}
 }
 
 // widen copies bytes, of int8 where signed.
@@ -57,22 +67,22 @@ func widen(dst []int16, x []uint8, signed bool) {
 	}
 }
 
-func widened(x uint8, signed bool) int16 {
-	if signed {
-		return int16(int8(x))
-	}
-	return int16(x)
-}
-
 // block computes rows i0..i1 and columns j0..j1 of the product.
 func (p *pairProduct) block(b *byteColumns, i0, i1, j0, j1 int) {
 	panels := (j1 - j0 + pairWidth - 1) / pairWidth
-	buf := borrow(panels * pairWidth * min(p.n, pairBlock))
-	defer scratch.Put(buf)
-	packed := unsafe.Slice((*int16)(unsafe.Pointer(unsafe.SliceData(*buf))), 2*len(*buf))
+	var packed []int16
+	if p.packed == nil {
+		buf := borrow(panels * pairWidth * min(p.n, pairBlock))
+		defer scratch.Put(buf)
+		packed = unsafe.Slice((*int16)(unsafe.Pointer(unsafe.SliceData(*buf))), 2*len(*buf))
+	}
 	for q0 := 0; q0 < p.n; q0 += pairBlock {
 		n := min(pairBlock, p.n-q0)
-		b.packPairs(packed, q0, n, j0, j1, !p.signedLeft)
+		if p.packed == nil {
+			b.packPairs(packed, q0, n, j0, j1, !p.signedLeft)
+		} else {
+			packed = p.packed.pairs[2*(q0*((p.integerProduct.n+pairWidth-1)/pairWidth*pairWidth)+j0*n):]
+		}
 		for panel := range panels {
 			j := j0 + panel*pairWidth
 			for i := i0; i < i1; i += 6 {

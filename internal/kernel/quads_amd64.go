@@ -7,34 +7,93 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
+// vnni reports whether products of bytes go by quads.
+func vnni() bool { return use == avx512 && cpu.X86.HasAVX512VNNI }
+
 // blocks readies the product for the best kernels that there are and returns what computes a block of it.
 func (p *integerProduct) blocks(b *byteColumns) (block func(b *byteColumns, i0, i1, j0, j1 int), release func()) {
-	release = func() {}
 	switch {
 	case p.k == 0 || use == plain:
-		return p.blockPlain, release
-	case use == avx512 && cpu.X86.HasAVX512VNNI:
-		p.padLeft(b)
-		return p.block, release
+		return p.blockPlain, func() {}
+	case vnni():
+		return p.block, p.padLeft(b)
 	}
 	return p.pairs(b)
 }
 
 // padLeft lays out rows of whole quads, filled up with zeros; the right operand repeats its first row for them.
-func (p *integerProduct) padLeft(b *byteColumns) {
-	whole := (p.k + 3) / 4 * 4
-	if whole == p.k {
-		return
-	}
-	left := make([]uint8, p.m*whole)
-	for i := range p.m {
-		copy(left[i*whole:], p.left[i*p.k:(i+1)*p.k])
-	}
-	p.left = left
+func (p *integerProduct) padLeft(b *byteColumns) (release func()) {
+	whole := quadsOf(p.k)
 	for len(b.offsets) < whole {
 		b.offsets = append(b.offsets, b.offsets[0])
 	}
+	release = func() {}
+	switch {
+	case whole == p.k:
+	case p.filters != nil:
+		p.left = p.filters.quads[p.first*whole : (p.first+p.m)*whole]
+	default:
+		buf := borrow((p.m*whole + 3) / 4)
+		release = func() { scratch.Put(buf) }
+		left := bytesOfFloats(*buf)[:p.m*whole]
+		padRows(left, p.left, p.m, p.k)
+		p.left = left
+	}
 	p.k = whole
+	return release
+}
+
+// quadsOf returns k filled up to whole quads.
+func quadsOf(k int) int { return (k + 3) / 4 * 4 }
+
+// padRows fills rows of k bytes up to whole quads with zeros.
+func padRows(dst, src []uint8, rows, k int) {
+	whole := quadsOf(k)
+	for i := range rows {
+		row := dst[i*whole : (i+1)*whole]
+		clear(row[copy(row, src[i*k:(i+1)*k]):])
+	}
+}
+
+// pack lays out filters.
+func (f *ByteFilters) pack() {
+	switch {
+	case use == plain:
+	case vnni():
+		if whole := quadsOf(f.k); whole != f.k {
+			f.quads = make([]uint8, f.outC*whole)
+			padRows(f.quads, signedBytes(f.data), f.outC, f.k)
+		}
+	default:
+		f.pairs = make([]int16, 2*f.outC*((f.k+1)/2))
+		widenRows(f.pairs, signedBytes(f.data), f.outC, f.k, true)
+	}
+}
+
+// pack lays out columns: panel by panel of each block of rows.
+func (c *ByteColumns) pack() {
+	b := &c.columns
+	switch {
+	case use == plain:
+	case vnni():
+		for len(b.offsets) < quadsOf(c.k) {
+			b.offsets = append(b.offsets, b.offsets[0])
+		}
+		quads, wide := len(b.offsets)/4, (c.n+31)/32*32
+		c.quads = make([]float32, quads*wide)
+		for q0 := 0; q0 < quads; q0 += quadBlock {
+			b.packQuads(c.quads[q0*wide:], q0, min(quadBlock, quads-q0), 0, c.n)
+		}
+	default:
+		if len(b.offsets)%2 != 0 {
+			b.offsets = append(b.offsets, b.offsets[0])
+		}
+		pairs, wide := len(b.offsets)/2, (c.n+pairWidth-1)/pairWidth*pairWidth
+		c.pairs = make([]int16, 2*pairs*wide)
+		for q0 := 0; q0 < pairs; q0 += pairBlock {
+			b.packPairs(c.pairs[2*q0*wide:], q0, min(pairBlock, pairs-q0), 0, c.n, true)
+		}
+	}
 }
 
 // quadBlock is how many quads of rows are packed at a time.
@@ -44,12 +103,19 @@ const quadBlock = 256
 func (p *integerProduct) block(b *byteColumns, i0, i1, j0, j1 int) {
 	const width = 32
 	panels, quads := (j1-j0+width-1)/width, p.k/4
-	buf := borrow(panels * width * min(quads, quadBlock))
-	defer scratch.Put(buf)
-	packed := *buf
+	var packed []float32
+	if p.packed == nil {
+		buf := borrow(panels * width * min(quads, quadBlock))
+		defer scratch.Put(buf)
+		packed = *buf
+	}
 	for q0 := 0; q0 < quads; q0 += quadBlock {
 		n := min(quadBlock, quads-q0)
-		b.packQuads(packed, q0, n, j0, j1)
+		if p.packed == nil {
+			b.packQuads(packed, q0, n, j0, j1)
+		} else {
+			packed = p.packed.quads[q0*((p.n+width-1)/width*width)+j0*n:]
+		}
 		for panel := range panels {
 			j := j0 + panel*width
 			for i := i0; i < i1; i += 12 {

@@ -281,9 +281,18 @@ func newQuantizer(l lanes) quantizer {
 	return q
 }
 
-// store quantizes x and writes a byte for each lane.
+// store quantizes x and writes a byte for each lane. A NaN counts as zero.
 func (q quantizer) store(x reg.VecVirtual, dst reg.Register) {
 	VDIVPS(q.out, x, x)
+	if q.count == 16 {
+		k := K()
+		VCMPPS(Imm(7), x, x, k) // ordered
+		VMOVAPS_Z(x, k, x)
+	} else {
+		number := YMM()
+		VCMPPS(Imm(7), x, x, number)
+		VANDPS(number, x, x)
+	}
 	VMINPS(q.most, x, x)
 	VMAXPS(q.least, x, x)
 	VCVTPS2DQ(x, x)
@@ -354,7 +363,7 @@ func makeRequantize(l lanes, columns bool) {
 	}, map[int][]reg.Register{1: {dst}, 4: words})
 }
 
-// makeQuantize: dst[i] = saturate(round(x[i] / out) + zero); n is a multiple of the lanes. NaN gives no number that counts.
+// makeQuantize: dst[i] = saturate(round(x[i] / out) + zero); n is a multiple of the lanes.
 func makeQuantize(l lanes) {
 	name := "quantize" + l.suffix
 	TEXT(name, NOSPLIT, "func(dst *byte, x *float32, n int, out float32, zero, low int32)")

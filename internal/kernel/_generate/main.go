@@ -15,6 +15,7 @@ import (
 // parts are the files that can be generated.
 var parts = map[string]func(){
 	"blocks":    blockKernels,
+	"bytes":     byteKernels,
 	"codebook":  codebookKernels,
 	"depthwise": depthwiseKernels,
 	"gemm":      gemmKernels,
