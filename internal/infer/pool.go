@@ -50,6 +50,15 @@ func bindMaxPool(b *binding) runFunc {
 			if x.Type != onnxio.Int8 && x.Type != onnxio.Uint8 {
 				return nil, typeError(x)
 			}
+			if !wantIndex {
+				out, err := r.blank(x.Type, shape...)
+				if err != nil {
+					return nil, err
+				}
+				if kernel.MaxPoolBytes(byteData(out), byteData(x), x.Type == onnxio.Int8, shape[0]*shape[1], k, r.threads) {
+					return []*onnxio.Array{out}, nil
+				}
+			}
 			if work, err = r.cast(x, onnxio.Float); err != nil {
 				return nil, err
 			}
