@@ -186,10 +186,35 @@ func binary[T, R any](r *run, t onnxio.DataType, x, y *onnxio.Array, f spanFunc[
 		return nil, fmt.Errorf("result type %v", t)
 	}
 	w := newWalk(shape, x.Shape, y.Shape)
+	if size := product(w.dims); w.n > 0 && w.n < shortRun && size > shortRun && size <= mostSpread/w.n {
+		if u, v := r.spread(x, shape), r.spread(y, shape); u != nil && v != nil {
+			a, b = u.Data.([]T), v.Data.([]T)
+			w = &walk{n: len(dst), step: []int{1, 1}}
+		}
+	}
 	w.eachOn(r.threads, func(o int, at []int) {
 		f(dst[o:o+w.n], a[at[0]:], b[at[1]:], w.step[0], w.step[1])
 	})
 	return []*onnxio.Array{out}, nil
+}
+
+// Runs of fewer elements than shortRun cost more than their elements: operands of up to mostSpread elements are then
+// written out in the shape of the result first.
+const (
+	shortRun   = 32
+	mostSpread = 1 << 20
+)
+
+// spread is expand, nil where that fails.
+func (r *run) spread(v *onnxio.Array, shape []int) *onnxio.Array {
+	if v.Type == onnxio.String {
+		return nil
+	}
+	full, err := r.expand(v, shape)
+	if err != nil {
+		return nil
+	}
+	return full
 }
 
 // expand returns v broadcast to shape, which v must fit (unidirectional broadcasting); v itself where it has it.
