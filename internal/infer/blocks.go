@@ -176,8 +176,10 @@ func (b *blocking) take(i int) bool {
 	if nd.parts == nil && nd.OpType == "Concat" {
 		return b.concat(nd)
 	}
-	if b.kinds[nd.in[0]] != onnxio.Float { // the others would have to round
-		return false
+	for _, slot := range nd.in {
+		if slot >= 0 && b.kinds[slot] != onnxio.Float { // the others would have to round
+			return false
+		}
 	}
 	switch state := nd.state.(type) {
 	case *spanned:

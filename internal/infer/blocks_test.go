@@ -128,3 +128,47 @@ func TestBlockErrors(t *testing.T) {
 		same()
 	}
 }
+
+// TestHalfBlocks: in float16 every node rounds, in blocks too; what would not is done as the graph has it, and nothing
+// sends the graph back.
+func TestHalfBlocks(t *testing.T) {
+	half := func(seed uint64, shape ...int) *onnxio.Array {
+		a := onnxio.NewArray(onnxio.Float16, shape...)
+		copy(a.F32(), noise(seed, shape...).F32())
+		kernel.RoundHalf(a.F32())
+		return a
+	}
+	first := newNode("Conv", "x w b", "c", ints("pads", 1, 1, 1, 1))
+	consts := map[string]*onnxio.Array{"w": half(1, 32, 4, 3, 3), "b": half(2, 32), "u": half(3, 16, 32, 1, 1), "d": half(4, 32, 1, 3, 3), "k": half(5, 32, 1, 1)}
+	for _, c := range []fusionCase{
+		{name: "relu", nodes: []*onnxio.Node{first, newNode("Relu", "c", "e"), newNode("Conv", "e u", "y")}},
+		{name: "depthwise, pool and concat", nodes: []*onnxio.Node{first, newNode("Conv", "c d", "e", integerAttr("group", 32), ints("pads", 1, 1, 1, 1)),
+			newNode("Concat", "e c", "f", integerAttr("axis", 1)), newNode("MaxPool", "f", "y", ints("kernel_shape", 2, 2))}},
+		{name: "mean", nodes: []*onnxio.Node{first, newNode("AveragePool", "c", "y", ints("kernel_shape", 2, 2))}},
+		{name: "sum behind", z: half(6, 2, 32, 9, 7), nodes: []*onnxio.Node{first, newNode("Add", "c z", "e"), newNode("Relu", "e", "y")}},
+		{name: "sum before", z: half(6, 2, 32, 9, 7), nodes: []*onnxio.Node{first, newNode("Add", "z c", "e"), newNode("Relu", "e", "y")}},
+		{name: "factors", nodes: []*onnxio.Node{first, newNode("Mul", "k c", "y")}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.x, c.consts = half(7, 2, 4, 9, 7), consts
+			p, feeds := c.compile(t)
+			plain, err := p.Run(feeds, seen)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := p.Run(feeds, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i := differs(got["y"].F32(), plain["y"].F32(), halfTolerance); i >= 0 || got["y"].Type != onnxio.Float16 || !equalShape(got["y"].Shape, plain["y"].Shape) {
+				t.Errorf("%v %v, want %v: element %d differs", got["y"].Type, got["y"].Shape, plain["y"].Shape, i)
+			}
+			if kernel.BlocksPay() && p.graph.layout.Load() == nil {
+				t.Error("nothing lies in blocks")
+			}
+		})
+	}
+}
+
+// halfTolerance is a few steps of float16: a sum in another order may round to a neighbour, which the next layer spreads.
+const halfTolerance = 4e-3
