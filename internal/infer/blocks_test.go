@@ -172,3 +172,35 @@ func TestHalfBlocks(t *testing.T) {
 
 // halfTolerance is a few steps of float16: a sum in another order may round to a neighbour, which the next layer spreads.
 const halfTolerance = 4e-3
+
+// TestBlocksOfOuterGraphStay: a body that falls back takes no other graph with it.
+func TestBlocksOfOuterGraphStay(t *testing.T) {
+	if !kernel.BlocksPay() {
+		t.Skip("no vector kernels for images in blocks")
+	}
+	body := &onnxio.Graph{Name: "body", Outputs: []*onnxio.ValueInfo{{Name: "r"}}, Nodes: []*onnxio.Node{newNode("Conv", "c u", "e"), newNode("Add", "e z", "r")}}
+	other := &onnxio.Graph{Name: "other", Outputs: []*onnxio.ValueInfo{{Name: "s"}}, Nodes: []*onnxio.Node{newNode("Conv", "c u", "s")}}
+	c := fusionCase{x: noise(1, 1, 4, 9, 7), z: noise(2, 1, 1, 7, 5), consts: map[string]*onnxio.Array{"w": noise(3, 32, 4, 3, 3), "u": noise(4, 16, 32, 1, 1),
+		"yes": {Type: onnxio.Bool, Shape: []int{}, Data: []bool{true}}}, nodes: []*onnxio.Node{newNode("Conv", "x w", "c"),
+		newNode("If", "yes", "y", graphAttr("then_branch", body), graphAttr("else_branch", other))}}
+	p, feeds := c.compile(t)
+	plain, err := p.Run(feeds, seen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		got, err := p.Run(feeds, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := differs(got["y"].F32(), plain["y"].F32(), blockTolerance); i >= 0 {
+			t.Errorf("element %d differs", i)
+		}
+	}
+	if p.graph.layout.Load() == nil {
+		t.Error("the outer graph fell back")
+	}
+	if inner := p.graph.nodes[len(p.graph.nodes)-1].subs[0]; inner.layout.Load() != nil {
+		t.Error("the body did not fall back")
+	}
+}

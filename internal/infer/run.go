@@ -79,7 +79,7 @@ func (r *run) graph(g *graph, outer *frame, args []*onnxio.Array) ([]*onnxio.Arr
 		return r.nodes(g, outer, args)
 	}
 	outs, err := r.nodes(g.fused(), outer, args)
-	if errors.Is(err, errBlocks) {
+	if err == errBlocks { // as a node of g returns it; from a graph within g it comes wrapped
 		g.layout.Store(nil)
 	}
 	return outs, err
