@@ -105,7 +105,7 @@ func (b *binding) weightsOnce(input, zero int, outs func(w *onnxio.Array) int, r
 	switch n := outs(w); {
 	case !ok:
 	case rows:
-		prepared.filters = kernel.PackByteFilters(prepared.data, n, w.Len()/n)
+		prepared.filters = kernel.PackByteFilters(prepared.data, prepared.zeros, n, w.Len()/n)
 	case len(w.Shape) == 2:
 		prepared.columns = kernel.PackByteColumns(prepared.data, w.Shape[0], n)
 	}
@@ -175,24 +175,47 @@ func (r *run) convolveBytes(x, xz *onnxio.Array, b *byteWeights, n, c, m, group 
 // convolveQuantized is the convolution of convolveBytes plus bias, requantized into dst [n, m, spatial] as the sums are
 // there; false where it does not take the operands.
 func (r *run) convolveQuantized(dst []uint8, x, xz *onnxio.Array, b *byteWeights, bias points, p *convPlan, group int, q *requantizer) bool {
-	if b == nil || b.zeros != nil || !isByte(x) || xz != nil && (xz.Len() != 1 || xz.Type != x.Type) || p.c/group*p.k.KernelSize() > maxByteTerms {
+	if b == nil || xz != nil && (xz.Len() != 1 || xz.Type != x.Type) || !isByte(x) {
 		return false
 	}
-	zero, flip := int32(zeroPoints(xz).at(0)), uint8(0)
-	if x.Type == onnxio.Int8 {
-		zero, flip = zero+128, 0x80
+	terms := p.c / group * p.k.KernelSize()
+	zero, flip := byteZero(x.Type, int32(zeroPoints(xz).at(0)))
+	shifts, ok := b.shifts(zero, terms, bias)
+	if !ok {
+		return false
 	}
-	shifts := make([]int32, p.m)
-	for o := range shifts {
+	low, high := integerRange(q.typ)
+	b.filters.ConvBytesTo(dst, byteData(x), flip, uint8(zero), p.n, p.c, group, p.k, &kernel.ByteFinish{
+		Finish: kernel.Finish{Bias: shifts, First: q.first, Second: q.second}, Out: q.out, Zero: q.zero, Low: int32(low), High: int32(high)}, r.threads)
+	return true
+}
+
+// byteZero returns the zero point of values of type t as that of unsigned bytes, and what makes them such.
+func byteZero(t onnxio.DataType, zero int32) (unsigned int32, flip uint8) {
+	if t == onnxio.Int8 {
+		return zero + 128, 0x80
+	}
+	return zero, 0
+}
+
+// shifts returns what is added to the sums of each output, of unsigned bytes with weights less their zero points: the
+// bias, and what the zero point of the bytes takes off. It is false where a sum could leave int32.
+func (b *byteWeights) shifts(zero int32, terms int, bias points) ([]int32, bool) {
+	if terms > maxByteTerms/2 {
+		return nil, false
+	}
+	list := make([]int32, len(b.sums))
+	for o, sum := range b.sums {
 		v := bias.at(o)
 		if v < -safeBias || v > safeBias {
-			return false
+			return nil, false
 		}
-		shifts[o] = int32(v) - zero*b.sums[o] // what wraps around here does so back in the sum
+		if b.zeros != nil {
+			sum -= int32(terms) * b.zeros[o]
+		}
+		list[o] = int32(v) - zero*sum // what wraps around here does so back in the sum
 	}
-	b.filters.ConvQuantized(dst, byteData(x), flip, uint8(zero), p.n, p.c, group, p.k, &kernel.Requantizer{First: q.first, Out: q.out, Second: q.second,
-		Bias: shifts, Zero: q.zero, Signed: q.typ == onnxio.Int8}, r.threads)
-	return true
+	return list, true
 }
 
 func addConstant(row []int32, v int32) {

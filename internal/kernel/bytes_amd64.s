@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func byteDeepAVX512(dst *byte, src *byte, vectors *int, n int, shuffles *byte, step int, offsets *int, weights *uint32, groups int, bias int32, first float32, second float32, out float32, zero int32, low int32)
+// func byteDeepAVX512(dst *byte, src *byte, vectors *int, n int, shuffles *byte, step int, offsets *int, weights *uint32, groups int, bias int32, first float32, second float32, shift float32, out float32, zero int32, low int32, high int32)
 // Requires: AVX, AVX512F, AVX512VBMI, AVX512VNNI, SSE
-TEXT ·byteDeepAVX512(SB), NOSPLIT, $0-96
+TEXT ·byteDeepAVX512(SB), NOSPLIT, $0-104
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
 	MOVQ         vectors+16(FP), DX
@@ -23,54 +23,56 @@ TEXT ·byteDeepAVX512(SB), NOSPLIT, $0-96
 	VBROADCASTSS X1, Z1
 	MOVSS        second+80(FP), X2
 	VBROADCASTSS X2, Z2
-	MOVSS        out+84(FP), X3
+	MOVSS        shift+84(FP), X3
 	VBROADCASTSS X3, Z3
-	MOVL         zero+88(FP), R11
-	VMOVD        R11, X4
-	VPBROADCASTD X4, Z4
-	MOVL         low+92(FP), R11
+	MOVSS        out+88(FP), X4
+	VBROADCASTSS X4, Z4
+	MOVL         zero+92(FP), R11
 	VMOVD        R11, X5
 	VPBROADCASTD X5, Z5
-	MOVL         $0x000000ff, R11
+	MOVL         low+96(FP), R11
 	VMOVD        R11, X6
 	VPBROADCASTD X6, Z6
-	VPADDD       Z5, Z6, Z6
-	MOVL         $0x4b800000, R11
+	MOVL         high+100(FP), R11
 	VMOVD        R11, X7
 	VPBROADCASTD X7, Z7
-	MOVL         $0xcb800000, R11
+	MOVL         $0x4b800000, R11
 	VMOVD        R11, X8
 	VPBROADCASTD X8, Z8
+	MOVL         $0xcb800000, R11
+	VMOVD        R11, X9
+	VPBROADCASTD X9, Z9
 
 vector:
 	MOVQ    (DX), R11
 	ADDQ    CX, R11
-	VMOVUPS (SI), Z11
-	VMOVAPS Z0, Z9
+	VMOVUPS (SI), Z12
+	VMOVAPS Z0, Z10
 	XORQ    R13, R13
 
 group:
 	MOVQ          (DI)(R13*8), R12
-	VPERMB        (R11)(R12*1), Z11, Z10
-	VPDPBUSD.BCST (R8)(R13*4), Z10, Z9
+	VPERMB        (R11)(R12*1), Z12, Z11
+	VPDPBUSD.BCST (R8)(R13*4), Z11, Z10
 	INCQ          R13
 	CMPQ          R13, R10
 	JNE           group
-	VCVTDQ2PS     Z9, Z9
-	VMULPS        Z1, Z9, Z9
-	VMULPS        Z2, Z9, Z9
+	VCVTDQ2PS     Z10, Z10
+	VMULPS        Z1, Z10, Z10
+	VMULPS        Z2, Z10, Z10
+	VADDPS        Z3, Z10, Z10
 	MOVQ          16(DX), R12
 	ADDQ          AX, R12
-	VDIVPS        Z3, Z9, Z9
-	VCMPPS        $0x07, Z9, Z9, K1
-	VMOVAPS.Z     Z9, K1, Z9
-	VMINPS        Z7, Z9, Z9
-	VMAXPS        Z8, Z9, Z9
-	VCVTPS2DQ     Z9, Z9
-	VPADDD        Z4, Z9, Z9
-	VPMAXSD       Z5, Z9, Z9
-	VPMINSD       Z6, Z9, Z9
-	VPMOVDB       Z9, (R12)
+	VDIVPS        Z4, Z10, Z10
+	VCMPPS        $0x07, Z10, Z10, K1
+	VMOVAPS.Z     Z10, K1, Z10
+	VMINPS        Z8, Z10, Z10
+	VMAXPS        Z9, Z10, Z10
+	VCVTPS2DQ     Z10, Z10
+	VPADDD        Z5, Z10, Z10
+	VPMAXSD       Z6, Z10, Z10
+	VPMINSD       Z7, Z10, Z10
+	VPMOVDB       Z10, (R12)
 	ADDQ          R9, SI
 	ADDQ          $0x18, DX
 	DECQ          BX
@@ -78,9 +80,119 @@ group:
 	VZEROUPPER
 	RET
 
-// func byteDeepAVX2(dst *byte, src *byte, vectors *int, n int, shuffles *byte, step int, offsets *int, weights *uint32, groups int, bias int32, first float32, second float32, out float32, zero int32, low int32)
+// func finishBytesAVX512(dst *byte, sums *int32, seen *int32, n int, bias int32, times int32, first float32, second float32, shift float32, out float32, zero int32, low int32, high int32)
+// Requires: AVX, AVX512F, SSE
+TEXT ·finishBytesAVX512(SB), NOSPLIT, $0-68
+	MOVQ         dst+0(FP), AX
+	MOVQ         sums+8(FP), CX
+	MOVQ         seen+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVL         bias+32(FP), SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Z0
+	MOVL         times+36(FP), SI
+	VMOVD        SI, X1
+	VPBROADCASTD X1, Z1
+	MOVSS        first+40(FP), X2
+	VBROADCASTSS X2, Z2
+	MOVSS        second+44(FP), X3
+	VBROADCASTSS X3, Z3
+	MOVSS        shift+48(FP), X4
+	VBROADCASTSS X4, Z4
+	MOVSS        out+52(FP), X5
+	VBROADCASTSS X5, Z5
+	MOVL         zero+56(FP), SI
+	VMOVD        SI, X6
+	VPBROADCASTD X6, Z6
+	MOVL         low+60(FP), SI
+	VMOVD        SI, X7
+	VPBROADCASTD X7, Z7
+	MOVL         high+64(FP), SI
+	VMOVD        SI, X8
+	VPBROADCASTD X8, Z8
+	MOVL         $0x4b800000, SI
+	VMOVD        SI, X9
+	VPBROADCASTD X9, Z9
+	MOVL         $0xcb800000, SI
+	VMOVD        SI, X10
+	VPBROADCASTD X10, Z10
+
+loop:
+	VMOVUPS   (DX), Z12
+	VPMULLD   Z1, Z12, Z12
+	VMOVUPS   (CX), Z11
+	VPADDD    Z0, Z11, Z11
+	VPADDD    Z12, Z11, Z11
+	VCVTDQ2PS Z11, Z11
+	VMULPS    Z2, Z11, Z11
+	VMULPS    Z3, Z11, Z11
+	VADDPS    Z4, Z11, Z11
+	VDIVPS    Z5, Z11, Z11
+	VCMPPS    $0x07, Z11, Z11, K1
+	VMOVAPS.Z Z11, K1, Z11
+	VMINPS    Z9, Z11, Z11
+	VMAXPS    Z10, Z11, Z11
+	VCVTPS2DQ Z11, Z11
+	VPADDD    Z6, Z11, Z11
+	VPMAXSD   Z7, Z11, Z11
+	VPMINSD   Z8, Z11, Z11
+	VPMOVDB   Z11, (AX)
+	ADDQ      $0x10, AX
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, DX
+	SUBQ      $0x10, BX
+	JNE       loop
+	VZEROUPPER
+	RET
+
+// func finishFloatsAVX512(dst *float32, sums *int32, seen *int32, n int, bias int32, times int32, first float32, second float32, shift float32, low float32, high float32)
+// Requires: AVX, AVX512F, SSE
+TEXT ·finishFloatsAVX512(SB), NOSPLIT, $0-60
+	MOVQ         dst+0(FP), AX
+	MOVQ         sums+8(FP), CX
+	MOVQ         seen+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVL         bias+32(FP), SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Z0
+	MOVL         times+36(FP), SI
+	VMOVD        SI, X1
+	VPBROADCASTD X1, Z1
+	MOVSS        first+40(FP), X2
+	VBROADCASTSS X2, Z2
+	MOVSS        second+44(FP), X3
+	VBROADCASTSS X3, Z3
+	MOVSS        shift+48(FP), X4
+	VBROADCASTSS X4, Z4
+	MOVSS        low+52(FP), X5
+	VBROADCASTSS X5, Z5
+	MOVSS        high+56(FP), X6
+	VBROADCASTSS X6, Z6
+
+loop:
+	VMOVUPS   (DX), Z8
+	VPMULLD   Z1, Z8, Z8
+	VMOVUPS   (CX), Z7
+	VPADDD    Z0, Z7, Z7
+	VPADDD    Z8, Z7, Z7
+	VCVTDQ2PS Z7, Z7
+	VMULPS    Z2, Z7, Z7
+	VMULPS    Z3, Z7, Z7
+	VADDPS    Z4, Z7, Z7
+	VMAXPS    Z7, Z5, Z7
+	VMINPS    Z7, Z6, Z7
+	VMOVUPS   Z7, (AX)
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, DX
+	ADDQ      $0x40, AX
+	SUBQ      $0x10, BX
+	JNE       loop
+	VZEROUPPER
+	RET
+
+// func byteDeepAVX2(dst *byte, src *byte, vectors *int, n int, shuffles *byte, step int, offsets *int, weights *uint32, groups int, bias int32, first float32, second float32, shift float32, out float32, zero int32, low int32, high int32)
 // Requires: AVX, AVX2, SSE
-TEXT ·byteDeepAVX2(SB), NOSPLIT, $0-96
+TEXT ·byteDeepAVX2(SB), NOSPLIT, $0-104
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
 	MOVQ         vectors+16(FP), DX
@@ -97,70 +209,188 @@ TEXT ·byteDeepAVX2(SB), NOSPLIT, $0-96
 	VBROADCASTSS X1, Y1
 	MOVSS        second+80(FP), X2
 	VBROADCASTSS X2, Y2
-	MOVSS        out+84(FP), X3
+	MOVSS        shift+84(FP), X3
 	VBROADCASTSS X3, Y3
-	MOVL         zero+88(FP), R11
-	VMOVD        R11, X4
-	VPBROADCASTD X4, Y4
-	MOVL         low+92(FP), R11
+	MOVSS        out+88(FP), X4
+	VBROADCASTSS X4, Y4
+	MOVL         zero+92(FP), R11
 	VMOVD        R11, X5
 	VPBROADCASTD X5, Y5
-	MOVL         $0x000000ff, R11
+	MOVL         low+96(FP), R11
 	VMOVD        R11, X6
 	VPBROADCASTD X6, Y6
-	VPADDD       Y5, Y6, Y6
-	MOVL         $0x4b800000, R11
+	MOVL         high+100(FP), R11
 	VMOVD        R11, X7
 	VPBROADCASTD X7, Y7
-	MOVL         $0xcb800000, R11
+	MOVL         $0x4b800000, R11
 	VMOVD        R11, X8
 	VPBROADCASTD X8, Y8
+	MOVL         $0xcb800000, R11
+	VMOVD        R11, X9
+	VPBROADCASTD X9, Y9
 
 vector:
 	MOVQ    (DX), R11
 	ADDQ    CX, R11
 	MOVQ    8(DX), R12
 	ADDQ    CX, R12
-	VMOVUPS (SI), Y11
-	VMOVAPS Y0, Y9
+	VMOVUPS (SI), Y12
+	VMOVAPS Y0, Y10
 	XORQ    R14, R14
 
 group:
 	MOVQ         (DI)(R14*8), R13
-	VMOVDQU      (R11)(R13*1), X10
-	VINSERTI128  $0x01, (R12)(R13*1), Y10, Y10
-	VPSHUFB      Y11, Y10, Y10
-	VPBROADCASTD (R8)(R14*4), Y12
-	VPMADDWD     Y12, Y10, Y10
-	VPADDD       Y10, Y9, Y9
+	VMOVDQU      (R11)(R13*1), X11
+	VINSERTI128  $0x01, (R12)(R13*1), Y11, Y11
+	VPSHUFB      Y12, Y11, Y11
+	VPBROADCASTD (R8)(R14*4), Y13
+	VPMADDWD     Y13, Y11, Y11
+	VPADDD       Y11, Y10, Y10
 	INCQ         R14
 	CMPQ         R14, R10
 	JNE          group
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y1, Y9, Y9
-	VMULPS       Y2, Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y1, Y10, Y10
+	VMULPS       Y2, Y10, Y10
+	VADDPS       Y3, Y10, Y10
 	MOVQ         16(DX), R13
 	ADDQ         AX, R13
-	VDIVPS       Y3, Y9, Y9
-	VCMPPS       $0x07, Y9, Y9, Y11
-	VANDPS       Y11, Y9, Y9
-	VMINPS       Y7, Y9, Y9
-	VMAXPS       Y8, Y9, Y9
-	VCVTPS2DQ    Y9, Y9
-	VPADDD       Y4, Y9, Y9
-	VPMAXSD      Y5, Y9, Y9
-	VPMINSD      Y6, Y9, Y9
-	VPSLLD       $0x18, Y9, Y9
-	VPSRLD       $0x18, Y9, Y9
-	VPACKUSDW    Y9, Y9, Y9
-	VPACKUSWB    Y9, Y9, Y9
-	VEXTRACTI128 $0x01, Y9, X10
-	VPUNPCKLDQ   X10, X9, X10
-	VMOVQ        X10, (R13)
+	VDIVPS       Y4, Y10, Y10
+	VCMPPS       $0x07, Y10, Y10, Y12
+	VANDPS       Y12, Y10, Y10
+	VMINPS       Y8, Y10, Y10
+	VMAXPS       Y9, Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VPADDD       Y5, Y10, Y10
+	VPMAXSD      Y6, Y10, Y10
+	VPMINSD      Y7, Y10, Y10
+	VPSLLD       $0x18, Y10, Y10
+	VPSRLD       $0x18, Y10, Y10
+	VPACKUSDW    Y10, Y10, Y10
+	VPACKUSWB    Y10, Y10, Y10
+	VEXTRACTI128 $0x01, Y10, X11
+	VPUNPCKLDQ   X11, X10, X11
+	VMOVQ        X11, (R13)
 	ADDQ         R9, SI
 	ADDQ         $0x18, DX
 	DECQ         BX
 	JNE          vector
+	VZEROUPPER
+	RET
+
+// func finishBytesAVX2(dst *byte, sums *int32, seen *int32, n int, bias int32, times int32, first float32, second float32, shift float32, out float32, zero int32, low int32, high int32)
+// Requires: AVX, AVX2, SSE
+TEXT ·finishBytesAVX2(SB), NOSPLIT, $0-68
+	MOVQ         dst+0(FP), AX
+	MOVQ         sums+8(FP), CX
+	MOVQ         seen+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVL         bias+32(FP), SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	MOVL         times+36(FP), SI
+	VMOVD        SI, X1
+	VPBROADCASTD X1, Y1
+	MOVSS        first+40(FP), X2
+	VBROADCASTSS X2, Y2
+	MOVSS        second+44(FP), X3
+	VBROADCASTSS X3, Y3
+	MOVSS        shift+48(FP), X4
+	VBROADCASTSS X4, Y4
+	MOVSS        out+52(FP), X5
+	VBROADCASTSS X5, Y5
+	MOVL         zero+56(FP), SI
+	VMOVD        SI, X6
+	VPBROADCASTD X6, Y6
+	MOVL         low+60(FP), SI
+	VMOVD        SI, X7
+	VPBROADCASTD X7, Y7
+	MOVL         high+64(FP), SI
+	VMOVD        SI, X8
+	VPBROADCASTD X8, Y8
+	MOVL         $0x4b800000, SI
+	VMOVD        SI, X9
+	VPBROADCASTD X9, Y9
+	MOVL         $0xcb800000, SI
+	VMOVD        SI, X10
+	VPBROADCASTD X10, Y10
+
+loop:
+	VMOVUPS      (DX), Y12
+	VPMULLD      Y1, Y12, Y12
+	VMOVUPS      (CX), Y11
+	VPADDD       Y0, Y11, Y11
+	VPADDD       Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y2, Y11, Y11
+	VMULPS       Y3, Y11, Y11
+	VADDPS       Y4, Y11, Y11
+	VDIVPS       Y5, Y11, Y11
+	VCMPPS       $0x07, Y11, Y11, Y12
+	VANDPS       Y12, Y11, Y11
+	VMINPS       Y9, Y11, Y11
+	VMAXPS       Y10, Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VPADDD       Y6, Y11, Y11
+	VPMAXSD      Y7, Y11, Y11
+	VPMINSD      Y8, Y11, Y11
+	VPSLLD       $0x18, Y11, Y11
+	VPSRLD       $0x18, Y11, Y11
+	VPACKUSDW    Y11, Y11, Y11
+	VPACKUSWB    Y11, Y11, Y11
+	VEXTRACTI128 $0x01, Y11, X12
+	VPUNPCKLDQ   X12, X11, X12
+	VMOVQ        X12, (AX)
+	ADDQ         $0x08, AX
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	SUBQ         $0x08, BX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func finishFloatsAVX2(dst *float32, sums *int32, seen *int32, n int, bias int32, times int32, first float32, second float32, shift float32, low float32, high float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·finishFloatsAVX2(SB), NOSPLIT, $0-60
+	MOVQ         dst+0(FP), AX
+	MOVQ         sums+8(FP), CX
+	MOVQ         seen+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVL         bias+32(FP), SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	MOVL         times+36(FP), SI
+	VMOVD        SI, X1
+	VPBROADCASTD X1, Y1
+	MOVSS        first+40(FP), X2
+	VBROADCASTSS X2, Y2
+	MOVSS        second+44(FP), X3
+	VBROADCASTSS X3, Y3
+	MOVSS        shift+48(FP), X4
+	VBROADCASTSS X4, Y4
+	MOVSS        low+52(FP), X5
+	VBROADCASTSS X5, Y5
+	MOVSS        high+56(FP), X6
+	VBROADCASTSS X6, Y6
+
+loop:
+	VMOVUPS   (DX), Y8
+	VPMULLD   Y1, Y8, Y8
+	VMOVUPS   (CX), Y7
+	VPADDD    Y0, Y7, Y7
+	VPADDD    Y8, Y7, Y7
+	VCVTDQ2PS Y7, Y7
+	VMULPS    Y2, Y7, Y7
+	VMULPS    Y3, Y7, Y7
+	VADDPS    Y4, Y7, Y7
+	VMAXPS    Y7, Y5, Y7
+	VMINPS    Y7, Y6, Y7
+	VMOVUPS   Y7, (AX)
+	ADDQ      $0x20, CX
+	ADDQ      $0x20, DX
+	ADDQ      $0x20, AX
+	SUBQ      $0x08, BX
+	JNE       loop
 	VZEROUPPER
 	RET
 

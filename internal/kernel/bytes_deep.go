@@ -1,9 +1,6 @@
 package kernel
 
-import (
-	"encoding/binary"
-	"slices"
-)
+import "slices"
 
 // Depthwise convolutions of bytes. A plane is copied into a padded one. Vectors of its outputs then gather their taps by
 // shuffles, so that four of them (two of them, widened, without VNNI) stand side by side, are multiplied with the weights
@@ -13,7 +10,7 @@ import (
 type deepBytes struct {
 	window  Window
 	p       *padded
-	kernel  []int8 // [outC, taps]
+	kernel  []int16 // [outC, taps], less the zero points
 	shuffle *byteShuffle
 	size    int // of the padded plane and what is read behind it
 }
@@ -46,10 +43,16 @@ func (f *ByteFilters) deepFor(w *Window) *deepBytes {
 	for i, o := range p.offsets {
 		p.offsets[i] = o / 4
 	}
-	d := &deepBytes{window: *w, p: p, kernel: f.data}
+	d := &deepBytes{window: *w, p: p, kernel: make([]int16, len(f.data))}
+	for i, v := range f.data {
+		d.kernel[i] = int16(v)
+		if f.zeros != nil {
+			d.kernel[i] -= int16(f.zeros[i/f.k])
+		}
+	}
 	d.size = p.height * p.width
 	if s := newByteShuffle(p); s != nil && f.k > 0 {
-		s.weigh(f.data, w.Kernel[1], w.Kernel[2])
+		s.weigh(d.kernel, w.Kernel[1], w.Kernel[2])
 		d.size = max(d.size, s.reach)
 		d.shuffle = s
 	}
@@ -58,7 +61,7 @@ func (f *ByteFilters) deepFor(w *Window) *deepBytes {
 }
 
 // run convolves all planes.
-func (d *deepBytes) run(dst, x []uint8, flip, pad uint8, batch, inC, outC int, q *Requantizer, threads int) {
+func (d *deepBytes) run(dst, x []uint8, flip, pad uint8, batch, inC, outC int, q *ByteFinish, threads int) {
 	in, out := d.window.InSize(), d.window.OutSize()
 	planes := batch * outC
 	threads = threadsFor(threads, planes*out*d.window.KernelSize()/8)
@@ -85,7 +88,7 @@ func (d *deepBytes) run(dst, x []uint8, flip, pad uint8, batch, inC, outC int, q
 }
 
 // plane convolves one plane in Go, a row at a time.
-func (d *deepBytes) plane(dst, src []uint8, c int, q *Requantizer) {
+func (d *deepBytes) plane(dst, src []uint8, c int, q *ByteFinish) {
 	cols, taps := d.p.columns, len(d.p.offsets)
 	buf := borrow(cols)
 	defer scratch.Put(buf)
@@ -98,7 +101,7 @@ func (d *deepBytes) plane(dst, src []uint8, c int, q *Requantizer) {
 				sums[j] += w * int32(row[j*step])
 			}
 		}
-		q.row(dst[y*cols:(y+1)*cols], sums, c)
+		q.row(dst[y*cols:(y+1)*cols], sums, sums, 0, c)
 	}
 }
 
@@ -198,30 +201,50 @@ func (s *byteShuffle) close(p *padded, group int) {
 	s.reach += slices.Max(s.offsets) + 64
 }
 
-// weigh lays out kernels [outC, rows, cols] by groups of taps: bytes of quads, int16 of pairs.
-func (s *byteShuffle) weigh(kernel []int8, rows, cols int) {
+// weigh lays out kernels [outC, rows, cols] by groups of taps: bytes of quads, int16 of pairs. Where weights are no bytes,
+// less their zero points, quads hold what a byte can of each, and as many quads more what is left, until nothing is.
+func (s *byteShuffle) weigh(kernel []int16, rows, cols int) {
+	parts, groups := 1, s.offsets
+	if !s.pairs {
+		most, least := slices.Max(kernel), slices.Min(kernel)
+		for ; most > 127 || least < -128; most, least = most-127, least+128 {
+			parts++
+			s.offsets = append(s.offsets, groups...)
+		}
+	}
 	for ; len(kernel) > 0; kernel = kernel[rows*cols:] {
-		for kh := range rows {
-			row := kernel[kh*cols : (kh+1)*cols]
-			for kw := 0; kw < cols; {
-				var group [4]uint8
-				for t := 0; t < 4 && kw < cols; kw++ {
-					if s.pairs {
-						binary.LittleEndian.PutUint16(group[t:], uint16(int16(row[kw])))
-						t += 2
-					} else {
-						group[t] = uint8(row[kw])
-						t++
-					}
-				}
-				s.weights = append(s.weights, binary.LittleEndian.Uint32(group[:]))
+		for part := range parts {
+			for kh := range rows {
+				s.weighRow(kernel[kh*cols:(kh+1)*cols], part)
 			}
 		}
 	}
 }
 
+// weighRow lays out one row of a kernel: a part of each weight, or all of it in pairs.
+func (s *byteShuffle) weighRow(row []int16, part int) {
+	for len(row) > 0 {
+		var group uint32
+		n := min(len(row), 4)
+		if s.pairs {
+			n = min(len(row), 2)
+		}
+		for t, v := range row[:n] {
+			if s.pairs {
+				group |= uint32(uint16(v)) << (16 * t)
+				continue
+			}
+			for range part {
+				v -= min(max(v, -128), 127)
+			}
+			group |= uint32(uint8(min(max(v, -128), 127))) << (8 * t)
+		}
+		s.weights, row = append(s.weights, group), row[n:]
+	}
+}
+
 // plane convolves one plane.
-func (s *byteShuffle) plane(dst, src []uint8, c int, q *Requantizer) {
+func (s *byteShuffle) plane(dst, src []uint8, c int, q *ByteFinish) {
 	s.call(dst, src, s.vectors, s.table, c, q)
 	if len(s.rest) == 0 {
 		return

@@ -23,17 +23,48 @@ func byteGather() gather {
 }
 
 // call computes vectors of channel c.
-func (s *byteShuffle) call(dst, src []uint8, vectors []byteVector, table []uint8, c int, q *Requantizer) {
+func (s *byteShuffle) call(dst, src []uint8, vectors []byteVector, table []uint8, c int, q *ByteFinish) {
 	if len(vectors) == 0 {
 		return
 	}
 	groups := len(s.offsets)
 	weights := s.weights[c*groups : (c+1)*groups]
 	_ = src[s.reach-1]
+	bias, second, shift := q.of(c)
 	f := byteDeepAVX2
 	if !s.pairs {
 		f = byteDeepAVX512
 	}
-	f(&dst[0], &src[0], &vectors[0].from, len(vectors), &table[0], s.step, &s.offsets[0], &weights[0], groups, q.Bias[c], q.First, q.factor(c), q.Out,
-		q.Zero, q.low())
+	f(&dst[0], &src[0], &vectors[0].from, len(vectors), &table[0], s.step, &s.offsets[0], &weights[0], groups, bias, q.First, second, shift,
+		q.Out, q.Zero, q.Low, q.High)
+}
+
+// vectors finishes as many sums as fill vectors, and returns how many.
+func (q *ByteFinish) vectors(dst []uint8, sums, seen []int32, bias, times int32, second, shift float32) int {
+	n := filled(len(sums))
+	if n == 0 {
+		return 0
+	}
+	_, _ = dst[n-1], seen[n-1]
+	f := finishBytesAVX2
+	if use == avx512 {
+		f = finishBytesAVX512
+	}
+	f(&dst[0], &sums[0], &seen[0], n, bias, times, q.First, second, shift, q.Out, q.Zero, q.Low, q.High)
+	return n
+}
+
+// vectors finishes as many sums as fill vectors, and returns how many.
+func (q *FloatFinish) vectors(dst []float32, sums, seen []int32, bias, times int32, second, shift float32) int {
+	n := filled(len(sums))
+	if n == 0 {
+		return 0
+	}
+	_, _ = dst[n-1], seen[n-1]
+	f := finishFloatsAVX2
+	if use == avx512 {
+		f = finishFloatsAVX512
+	}
+	f(&dst[0], &sums[0], &seen[0], n, bias, times, q.First, second, shift, q.Low, q.High)
+	return n
 }

@@ -13,4 +13,10 @@ const (
 
 func byteGather() gather { return gatherNone }
 
-func (s *byteShuffle) call([]uint8, []uint8, []byteVector, []uint8, int, *Requantizer) {}
+func (s *byteShuffle) call([]uint8, []uint8, []byteVector, []uint8, int, *ByteFinish) {}
+
+func (q *ByteFinish) vectors([]uint8, []int32, []int32, int32, int32, float32, float32) int { return 0 }
+
+func (q *FloatFinish) vectors([]float32, []int32, []int32, int32, int32, float32, float32) int {
+	return 0
+}

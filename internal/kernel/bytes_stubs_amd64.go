@@ -7,12 +7,32 @@ package kernel
 // byteDeepAVX512 convolves one plane: see _generate/bytes.go.
 //
 //go:noescape
-func byteDeepAVX512(dst *byte, src *byte, vectors *int, n int, shuffles *byte, step int, offsets *int, weights *uint32, groups int, bias int32, first float32, second float32, out float32, zero int32, low int32)
+func byteDeepAVX512(dst *byte, src *byte, vectors *int, n int, shuffles *byte, step int, offsets *int, weights *uint32, groups int, bias int32, first float32, second float32, shift float32, out float32, zero int32, low int32, high int32)
+
+// finishBytesAVX512 turns sums into bytes: see _generate/bytes.go.
+//
+//go:noescape
+func finishBytesAVX512(dst *byte, sums *int32, seen *int32, n int, bias int32, times int32, first float32, second float32, shift float32, out float32, zero int32, low int32, high int32)
+
+// finishFloatsAVX512 turns sums into floats: see _generate/bytes.go.
+//
+//go:noescape
+func finishFloatsAVX512(dst *float32, sums *int32, seen *int32, n int, bias int32, times int32, first float32, second float32, shift float32, low float32, high float32)
 
 // byteDeepAVX2 convolves one plane: see _generate/bytes.go.
 //
 //go:noescape
-func byteDeepAVX2(dst *byte, src *byte, vectors *int, n int, shuffles *byte, step int, offsets *int, weights *uint32, groups int, bias int32, first float32, second float32, out float32, zero int32, low int32)
+func byteDeepAVX2(dst *byte, src *byte, vectors *int, n int, shuffles *byte, step int, offsets *int, weights *uint32, groups int, bias int32, first float32, second float32, shift float32, out float32, zero int32, low int32, high int32)
+
+// finishBytesAVX2 turns sums into bytes: see _generate/bytes.go.
+//
+//go:noescape
+func finishBytesAVX2(dst *byte, sums *int32, seen *int32, n int, bias int32, times int32, first float32, second float32, shift float32, out float32, zero int32, low int32, high int32)
+
+// finishFloatsAVX2 turns sums into floats: see _generate/bytes.go.
+//
+//go:noescape
+func finishFloatsAVX2(dst *float32, sums *int32, seen *int32, n int, bias int32, times int32, first float32, second float32, shift float32, low float32, high float32)
 
 // byteMaxU1AVX2 joins taps of a row: see _generate/bytes.go.
 //

@@ -58,44 +58,58 @@ func convBytesRef(x []uint8, pad uint8, weights []int8, batch, inC, outC, group 
 	return sums
 }
 
-// testConvQuantized compares with sums in order, requantized row by row.
-func testConvQuantized(t *testing.T, rng *rand.Rand, batch, cg, og, group int, w *Window) {
+// testConvTo compares with sums in order, finished row by row; zeros says whether filters have zero points.
+func testConvTo(t *testing.T, rng *rand.Rand, batch, cg, og, group int, w *Window, zeros bool) {
 	t.Helper()
-	inC, outC := group*cg, group*og
+	inC, outC, k := group*cg, group*og, cg*w.KernelSize()
 	x, _ := randomBytes(rng, batch*inC*w.InSize())
-	_, weights := randomBytes(rng, outC*cg*w.KernelSize())
+	_, weights := randomBytes(rng, outC*k)
 	const pad = 131
-	q := &Requantizer{First: 0.5, Second: randomFloats(outC, 4), Out: 7, Zero: 11, Bias: make([]int32, outC)}
+	q := &ByteFinish{Finish{make([]int32, outC), 0.5, randomFloats(outC, 4), randomFloats(outC, 5)}, 7, 11, 5, 240}
+	floats := &FloatFinish{q.Finish, -300, 300}
+	var points []int32
 	for i := range q.Bias {
 		q.Bias[i] = int32(rng.IntN(4000) - 2000)
+		points = append(points, int32(rng.IntN(511)-255))
+	}
+	if !zeros {
+		points = nil
 	}
 	sums := convBytesRef(x, pad, weights, batch, inC, outC, group, w)
-	want := make([]uint8, len(sums))
-	for i := range batch * outC {
-		row := i * w.OutSize()
-		q.row(want[row:row+w.OutSize()], sums[row:row+w.OutSize()], i%outC)
+	seen := convBytesRef(x, pad, slices.Repeat([]int8{1}, outC*k), batch, inC, outC, group, w)
+	want, wantFloats := make([]uint8, len(sums)), make([]float32, len(sums))
+	for i, v := range sums {
+		o := i / w.OutSize() % outC
+		if zeros {
+			v -= points[o] * seen[i]
+		}
+		y := float32(float32(float32(v+q.Bias[o])*q.First)*q.Second[o]) + q.Shift[o]
+		wantFloats[i] = min(max(y, floats.Low), floats.High)
+		want[i] = uint8(min(max(int(math.RoundToEven(float64(y/q.Out)))+11, 5), 240))
 	}
-	f := PackByteFilters(weights, outC, cg*w.KernelSize())
-	for _, flip := range []uint8{0, 0x80} {
+	f := PackByteFilters(weights, points, outC, k)
+	for _, flip := range []uint8{0, 0x80, 0} { // the later times with the plan of the first
 		given := slices.Clone(x)
 		for i := range given {
 			given[i] ^= flip
 		}
-		for range 2 { // the second time with the plan of the first
-			got := make([]uint8, len(want)+1)
-			got[len(want)] = 77
-			f.ConvQuantized(got[:len(want)], given, flip, pad, batch, inC, group, w, q, 2)
-			if got[len(want)] != 77 {
-				t.Fatalf("%+v: the byte behind the result is overwritten", *w)
-			}
-			if !slices.Equal(got[:len(want)], want) {
-				t.Fatalf("%+v, %d channels in %d groups, flip %d:\n%v, want\n%v", *w, inC, group, flip, got[:len(want)], want)
-			}
+		got, gotFloats := make([]uint8, len(want)+1), make([]float32, len(want))
+		got[len(want)] = 77
+		f.ConvBytesTo(got[:len(want)], given, flip, pad, batch, inC, group, w, q, 2)
+		f.ConvFloatsTo(gotFloats, given, flip, pad, batch, inC, group, w, floats, 2)
+		if got[len(want)] != 77 {
+			t.Fatalf("%+v: the byte behind the result is overwritten", *w)
+		}
+		if !slices.Equal(got[:len(want)], want) {
+			t.Fatalf("%+v, %d channels in %d groups, flip %d:\n%v, want\n%v", *w, inC, group, flip, got[:len(want)], want)
+		}
+		if !slices.Equal(gotFloats, wantFloats) {
+			t.Fatalf("%+v, %d channels in %d groups, flip %d:\n%v, want\n%v", *w, inC, group, flip, gotFloats, wantFloats)
 		}
 	}
 }
 
-func TestConvQuantized(t *testing.T) {
+func TestConvTo(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(3, 9))
 		for i := range 200 {
@@ -107,7 +121,7 @@ func TestConvQuantized(t *testing.T) {
 			if i%2 == 0 {
 				cg, og = 1+rng.IntN(3), 1+rng.IntN(3)
 			}
-			testConvQuantized(t, rng, 1+i%2, cg, og, 1+rng.IntN(3), w)
+			testConvTo(t, rng, 1+i%2, cg, og, 1+rng.IntN(3), w, i%3 == 0)
 		}
 	})
 }
@@ -121,14 +135,14 @@ func deepWindow(size, kernel, stride, dilation int) *Window {
 }
 
 // Windows whose vectors follow rows, and those whose vectors follow planes.
-func TestConvQuantizedDeep(t *testing.T) {
+func TestConvToDeep(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(4, 9))
 		for _, size := range []int{1, 2, 3, 4, 5, 7, 8, 9, 14, 16, 17, 28, 33} {
 			for _, kernel := range []int{1, 3, 5, 7} {
 				for stride := 1; stride <= 5; stride++ {
 					for dilation := 1; dilation <= 3; dilation++ {
-						testConvQuantized(t, rng, 1, 1, 1+size%2, 2, deepWindow(size, kernel, stride, dilation))
+						testConvTo(t, rng, 1, 1, 1+size%2, 2, deepWindow(size, kernel, stride, dilation), dilation == 1)
 					}
 				}
 			}
@@ -136,17 +150,17 @@ func TestConvQuantizedDeep(t *testing.T) {
 	})
 }
 
-func BenchmarkConvQuantizedDeep(b *testing.B) {
+func BenchmarkConvBytesToDeep(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for _, s := range [][3]int{{58, 28, 1}, {58, 56, 2}, {116, 14, 1}, {232, 7, 1}, {32, 112, 1}} {
 		c, w := s[0], deepWindow(s[1], 3, s[2], 1)
 		x, _ := randomBytes(rng, c*w.InSize())
 		_, weights := randomBytes(rng, 9*c)
-		dst, f := make([]uint8, c*w.OutSize()), PackByteFilters(weights, c, 9)
-		q := &Requantizer{First: 0.5, Second: []float32{0.25}, Out: 7, Zero: 11, Bias: make([]int32, c)}
+		dst, f := make([]uint8, c*w.OutSize()), PackByteFilters(weights, nil, c, 9)
+		q := &ByteFinish{Finish{make([]int32, c), 0.5, []float32{0.25}, nil}, 7, 11, 0, 255}
 		b.Run(fmt.Sprintf("3x3/channels=%d/size=%d/stride=%d", c, s[1], s[2]), func(b *testing.B) {
 			for b.Loop() {
-				f.ConvQuantized(dst, x, 0, 3, 1, c, c, w, q, 1)
+				f.ConvBytesTo(dst, x, 0, 3, 1, c, c, w, q, 1)
 			}
 			reportOperations(b, 2*float64(len(dst))*9)
 		})

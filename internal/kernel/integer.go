@@ -15,7 +15,7 @@ const MaxIntegerTerms = 1<<31/(255*128) - 1
 // ConvBytes computes the cross-correlation of unsigned x [batch, inC, in] with signed weights [outC, inC/group, kernel]
 // into dst [batch, outC, out]. Padding counts as pad.
 func ConvBytes(dst []int32, x []uint8, pad uint8, weights []int8, batch, inC, outC, group int, w *Window, threads int) {
-	PackByteFilters(weights, outC, inC/group*w.KernelSize()).Conv(dst, x, pad, batch, inC, group, w, threads)
+	PackByteFilters(weights, nil, outC, inC/group*w.KernelSize()).Conv(dst, x, pad, batch, inC, group, w, threads)
 }
 
 // ProductBytes computes the product of unsigned a [m, k] and signed b [k, n] into dst [m, n].
@@ -71,10 +71,11 @@ type integerProduct struct {
 	left       []uint8 // [m, k]
 	signedLeft bool    // left is signed and the right operand is not; else the other way round
 
-	packed  *ByteColumns             // the right operand laid out before, or nil
-	filters *ByteFilters             // the left operand laid out before, or nil
-	first   int                      // of the rows in filters
-	ready   func(i0, i1, j0, j1 int) // what is done with a block that is computed, or nil
+	packed  *ByteColumns // the right operand laid out before, or nil
+	filters *ByteFilters // the left operand laid out before, or nil
+	first   int          // of the rows in filters
+	ready   readyFunc    // what is done with a block that is computed, or nil
+	ones    *ones        // of a row that sums each column for ready, or nil
 }
 
 // byteColumns is columns of bytes; offsets count from one row to the next as in columns.
@@ -195,15 +196,29 @@ func (p *integerProduct) run(b *byteColumns, threads int) {
 	Parallel(threads, rows*cols, func(i int) {
 		i0, j0 := i/cols*high, i%cols*each
 		i1, j1 := min(p.m, i0+high), min(p.n, j0+each)
-		block(b, i0, i1, j0, j1)
+		var seen []int32
+		if p.ones != nil {
+			buf := borrow(j1 - j0)
+			defer scratch.Put(buf)
+			seen = sumsOfFloats(*buf)
+		}
+		block(b, i0, i1, j0, j1, seen)
 		if p.ready != nil {
-			p.ready(i0, i1, j0, j1)
+			p.ready(i0, i1, j0, j1, seen)
 		}
 	})
 }
 
-// blockPlain computes rows i0..i1 and columns j0..j1 in Go.
-func (p *integerProduct) blockPlain(b *byteColumns, i0, i1, j0, j1 int) {
+// blockFunc computes rows i0..i1 and columns j0..j1 of a product and, where seen is not nil, the sums of the columns.
+type blockFunc func(b *byteColumns, i0, i1, j0, j1 int, seen []int32)
+
+// blockPlain is a blockFunc in Go.
+func (p *integerProduct) blockPlain(b *byteColumns, i0, i1, j0, j1 int, seen []int32) {
+	if seen != nil {
+		all := &integerProduct{dst: make([]int32, j1), ldc: j1, k: p.k, left: p.ones.bytes, signedLeft: p.signedLeft}
+		all.blockPlain(b, 0, 1, j0, j1, nil)
+		copy(seen, all.dst[j0:])
+	}
 	for i := i0; i < i1; i++ {
 		row := p.dst[i*p.ldc+j0 : i*p.ldc+j1]
 		clear(row)

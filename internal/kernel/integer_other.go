@@ -2,7 +2,7 @@
 
 package kernel
 
-func (p *integerProduct) blocks(*byteColumns) (block func(b *byteColumns, i0, i1, j0, j1 int), release func()) {
+func (p *integerProduct) blocks(*byteColumns) (block blockFunc, release func()) {
 	return p.blockPlain, func() {}
 }
 

@@ -19,7 +19,7 @@ type pairProduct struct {
 }
 
 // pairs readies the product; the right operand repeats its first row where the rows are odd.
-func (p *integerProduct) pairs(b *byteColumns) (block func(b *byteColumns, i0, i1, j0, j1 int), release func()) {
+func (p *integerProduct) pairs(b *byteColumns) (block blockFunc, release func()) {
 	if len(b.offsets)%2 != 0 {
 		b.offsets = append(b.offsets, b.offsets[0])
 	}
@@ -68,7 +68,7 @@ func widen(dst []int16, x []uint8, signed bool) {
 }
 
 // block computes rows i0..i1 and columns j0..j1 of the product.
-func (p *pairProduct) block(b *byteColumns, i0, i1, j0, j1 int) {
+func (p *pairProduct) block(b *byteColumns, i0, i1, j0, j1 int, seen []int32) {
 	panels := (j1 - j0 + pairWidth - 1) / pairWidth
 	var packed []int16
 	if p.packed == nil {
@@ -85,6 +85,10 @@ func (p *pairProduct) block(b *byteColumns, i0, i1, j0, j1 int) {
 		}
 		for panel := range panels {
 			j := j0 + panel*pairWidth
+			if seen != nil {
+				all := pairProduct{integerProduct: &integerProduct{dst: seen, ldc: len(seen)}, left: p.ones.pairs, n: p.n}
+				all.tile(packed[2*panel*pairWidth*n:], 0, 1, j-j0, min(pairWidth, j1-j), q0, n)
+			}
 			for i := i0; i < i1; i += 6 {
 				p.tile(packed[2*panel*pairWidth*n:], i, min(6, i1-i), j, min(pairWidth, j1-j), q0, n)
 			}

@@ -11,7 +11,7 @@ import (
 func vnni() bool { return use == avx512 && cpu.X86.HasAVX512VNNI }
 
 // blocks readies the product for the best kernels that there are and returns what computes a block of it.
-func (p *integerProduct) blocks(b *byteColumns) (block func(b *byteColumns, i0, i1, j0, j1 int), release func()) {
+func (p *integerProduct) blocks(b *byteColumns) (block blockFunc, release func()) {
 	switch {
 	case p.k == 0 || use == plain:
 		return p.blockPlain, func() {}
@@ -100,7 +100,7 @@ func (c *ByteColumns) pack() {
 const quadBlock = 256
 
 // block computes rows i0..i1 and columns j0..j1 of the product.
-func (p *integerProduct) block(b *byteColumns, i0, i1, j0, j1 int) {
+func (p *integerProduct) block(b *byteColumns, i0, i1, j0, j1 int, seen []int32) {
 	const width = 32
 	panels, quads := (j1-j0+width-1)/width, p.k/4
 	var packed []float32
@@ -118,6 +118,10 @@ func (p *integerProduct) block(b *byteColumns, i0, i1, j0, j1 int) {
 		}
 		for panel := range panels {
 			j := j0 + panel*width
+			if seen != nil {
+				all := integerProduct{dst: seen, ldc: len(seen), k: p.k, left: p.ones.bytes, signedLeft: p.signedLeft}
+				all.tile(packed[panel*width*n:], 0, 1, j-j0, min(width, j1-j), q0, n)
+			}
 			for i := i0; i < i1; i += 12 {
 				p.tile(packed[panel*width*n:], i, min(12, i1-i), j, min(width, j1-j), q0, n)
 			}

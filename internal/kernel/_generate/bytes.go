@@ -5,19 +5,22 @@ import (
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
 )
 
 // Depthwise convolutions of bytes gather the taps of an output side by side. A vector stands for 16 outputs of four taps
 // (VPERMB, VPDPBUSD), or for two times four outputs of two taps that are widened to int16 (VPSHUFB, VPMADDWD):
 //
-//	dst[to(v) + i] = saturate(round(float32(bias + sum over groups g and taps t of
-//	    w[g][t] * src[from(v) + offset(g) + shuffle(v)[i][t]]) * first * second / out) + zero)
+//	dst[to(v) + i] = saturate(round((float32(bias + sum over groups g and taps t of
+//	    w[g][t] * src[from(v) + offset(g) + shuffle(v)[i][t]]) * first * second + shift) / out) + zero)
 //
-// rounded after each operation, ties to even. from, the same of the upper half, and to stand in vectors, 24 bytes each;
+// rounded after each operation, ties to even, saturated to low..high. from, the same of the upper half, and to stand in vectors, 24 bytes each;
 // shuffles follow each other step bytes apart, so that a step of 0 is one for all. Vectors of the source are read whole.
 func byteKernels() {
 	for _, l := range widths {
 		makeByteDeep(l)
+		makeFinishBytes(l)
+		makeFinishFloats(l)
 	}
 	for _, step := range []int{1, 2} {
 		makeByteMax("byteMaxU", step, VPMAXUB)
@@ -27,13 +30,13 @@ func byteKernels() {
 
 func makeByteDeep(l lanes) {
 	name := "byteDeep" + l.suffix
-	TEXT(name, NOSPLIT, "func(dst, src *byte, vectors *int, n int, shuffles *byte, step int, offsets *int, weights *uint32, groups int, bias int32, first, second, out float32, zero, low int32)")
+	TEXT(name, NOSPLIT, "func(dst, src *byte, vectors *int, n int, shuffles *byte, step int, offsets *int, weights *uint32, groups int, bias int32, first, second, shift, out float32, zero, low, high int32)")
 	Doc(name + " convolves one plane: see _generate/bytes.go.")
 	Pragma("noescape")
 	dst, src, vectors, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("vectors"), GP64()), Load(Param("n"), GP64())
 	shuffles, offsets, weights := Load(Param("shuffles"), GP64()), Load(Param("offsets"), GP64()), Load(Param("weights"), GP64())
 	step, groups := Load(Param("step"), GP64()), Load(Param("groups"), GP64())
-	bias, first, second, q := l.integer("bias"), l.float("first"), l.float("second"), newQuantizer(l)
+	bias, first, second, shift, q := l.integer("bias"), l.float("first"), l.float("second"), l.float("shift"), newQuantizer(l, true)
 	low, high, at, g := GP64(), GP64(), GP64(), GP64()
 	sum, x, idx := l.make(), l.make(), l.make()
 	Label("vector")
@@ -67,6 +70,7 @@ func makeByteDeep(l lanes) {
 	VCVTDQ2PS(sum, sum)
 	VMULPS(first, sum, sum)
 	VMULPS(second, sum, sum)
+	VADDPS(shift, sum, sum)
 	MOVQ(Mem{Base: vectors, Disp: 16}, at)
 	ADDQ(dst, at)
 	q.store(sum, at)
@@ -76,6 +80,57 @@ func makeByteDeep(l lanes) {
 	JNE(LabelRef("vector"))
 	VZEROUPPER()
 	RET()
+}
+
+// finish scales sums of products of bytes:
+//
+//	y[i] = float32(sums[i] + bias + times*seen[i]) * first * second + shift
+//
+// rounded after each operation. The registers of the result may be written over.
+func (l lanes) finish(bytes int, done func() func(y reg.VecVirtual, dst reg.Register)) {
+	dst, sums, seen, n := Load(Param("dst"), GP64()), Load(Param("sums"), GP64()), Load(Param("seen"), GP64()), Load(Param("n"), GP64())
+	bias, times, first, second, shift := l.integer("bias"), l.integer("times"), l.float("first"), l.float("second"), l.float("shift")
+	store, pointers := done(), map[int][]reg.Register{4: {sums, seen}}
+	pointers[bytes] = append(pointers[bytes], dst)
+	l.loop(n, func() {
+		x, y := l.make(), l.make()
+		VMOVUPS(Mem{Base: seen}, y)
+		VPMULLD(times, y, y)
+		VMOVUPS(Mem{Base: sums}, x)
+		VPADDD(bias, x, x)
+		VPADDD(y, x, x)
+		VCVTDQ2PS(x, x)
+		VMULPS(first, x, x)
+		VMULPS(second, x, x)
+		VADDPS(shift, x, x)
+		store(x, dst)
+	}, pointers)
+}
+
+// makeFinishBytes: dst[i] = saturate(round(y[i] / out) + zero), ties to even, saturated to low..high; n is a multiple of
+// the lanes.
+func makeFinishBytes(l lanes) {
+	name := "finishBytes" + l.suffix
+	TEXT(name, NOSPLIT, "func(dst *byte, sums, seen *int32, n int, bias, times int32, first, second, shift, out float32, zero, low, high int32)")
+	Doc(name + " turns sums into bytes: see _generate/bytes.go.")
+	Pragma("noescape")
+	l.finish(1, func() func(y reg.VecVirtual, dst reg.Register) { return newQuantizer(l, true).store })
+}
+
+// makeFinishFloats: dst[i] = y[i] limited to low..high, a NaN as it is; n is a multiple of the lanes.
+func makeFinishFloats(l lanes) {
+	name := "finishFloats" + l.suffix
+	TEXT(name, NOSPLIT, "func(dst *float32, sums, seen *int32, n int, bias, times int32, first, second, shift, low, high float32)")
+	Doc(name + " turns sums into floats: see _generate/bytes.go.")
+	Pragma("noescape")
+	l.finish(4, func() func(y reg.VecVirtual, dst reg.Register) {
+		low, high := l.float("low"), l.float("high")
+		return func(y reg.VecVirtual, dst reg.Register) {
+			VMAXPS(y, low, y)
+			VMINPS(y, high, y)
+			VMOVUPS(y, Mem{Base: dst})
+		}
+	})
 }
 
 // makeByteMax joins taps of a row by their maximum: dst[i] = max over t < taps of x[i*step + offsets[t]], for i < n, n a

@@ -273,9 +273,15 @@ type quantizer struct {
 	out, most, least, zero, low, high reg.VecVirtual
 }
 
-func newQuantizer(l lanes) quantizer {
-	q := quantizer{lanes: l, out: l.float("out"), zero: l.integer("zero"), low: l.integer("low"), high: l.bits(255)}
-	VPADDD(q.low, q.high, q.high)
+// newQuantizer has the bounds low and low+255, or high where that is a parameter.
+func newQuantizer(l lanes, bounded bool) quantizer {
+	q := quantizer{lanes: l, out: l.float("out"), zero: l.integer("zero"), low: l.integer("low")}
+	if bounded {
+		q.high = l.integer("high")
+	} else {
+		q.high = l.bits(255)
+		VPADDD(q.low, q.high, q.high)
+	}
 	q.most = l.bits(0x4b800000) // 2^24: what converts to int32 without overflow
 	q.least = l.bits(0xcb800000)
 	return q
@@ -343,7 +349,7 @@ func makeRequantize(l lanes, columns bool) {
 	Doc(name + " turns sums into bytes: see _generate/integer.go.")
 	Pragma("noescape")
 	dst, sums, n := Load(Param("dst"), GP64()), Load(Param("sums"), GP64()), Load(Param("n"), GP64())
-	bias, first, q := l.integer("bias"), l.float("first"), newQuantizer(l)
+	bias, first, q := l.integer("bias"), l.float("first"), newQuantizer(l, false)
 	words := []reg.Register{sums}
 	var second Op
 	if columns {
@@ -370,7 +376,7 @@ func makeQuantize(l lanes) {
 	Doc(name + " turns floats into bytes: see _generate/integer.go.")
 	Pragma("noescape")
 	dst, from, n := Load(Param("dst"), GP64()), Load(Param("x"), GP64()), Load(Param("n"), GP64())
-	q := newQuantizer(l)
+	q := newQuantizer(l, false)
 	l.loop(n, func() {
 		x := l.make()
 		VMOVUPS(Mem{Base: from}, x)
