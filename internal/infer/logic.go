@@ -5,7 +5,19 @@ import (
 	"math"
 	"unsafe"
 
+	"bq/internal/kernel"
 	"bq/onnxio"
+)
+
+// relation is a comparison of two elements; anything compared with NaN is false.
+type relation int
+
+const (
+	relEqual relation = iota
+	relLess
+	relLessEqual
+	relGreater
+	relGreaterEqual
 )
 
 func bindEqual(*binding) runFunc          { return comparison(relEqual) }
@@ -45,11 +57,26 @@ func comparison(rel relation) runFunc {
 			}
 		case []bool:
 			if rel == relEqual {
-				return binary(r, onnxio.Bool, x, y, equalSpan[bool])
+				return binary(r, onnxio.Bool, x, y, kernel.Equal[bool])
 			}
 		}
 		return nil, typeError(x)
 	}
+}
+
+// compare returns the loop of a relation.
+func compare[T number | string](rel relation) spanFunc[T, bool] {
+	switch rel {
+	case relEqual:
+		return kernel.Equal[T]
+	case relLess:
+		return kernel.Less[T]
+	case relLessEqual:
+		return kernel.LessEqual[T]
+	case relGreater:
+		return func(dst []bool, a, b []T, sa, sb int) { kernel.Less(dst, b, a, sb, sa) }
+	}
+	return func(dst []bool, a, b []T, sa, sb int) { kernel.LessEqual(dst, b, a, sb, sa) }
 }
 
 func bindAnd(*binding) runFunc { return boolean(boolAnd) }

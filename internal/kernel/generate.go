@@ -6,6 +6,7 @@ package kernel
 //go:generate go run -C _generate . -part integer -out ../integer_amd64.s -stubs ../integer_amd64.go -pkg kernel
 //go:generate go run -C _generate . -part span -out ../span_amd64.s -stubs ../span_stubs_amd64.go -pkg kernel
 //go:generate go run -C _generate . -part vector -out ../vector_amd64.s -stubs ../vector_amd64.go -pkg kernel
+//go:generate go run -C _generate . -part relation -out ../relation_amd64.s -stubs ../relation_stubs_amd64.go -pkg kernel
 //go:generate go run -C _generate . -part half -out ../half_amd64.s -stubs ../half_stubs_amd64.go -pkg kernel
 //go:generate go run -C _generate . -part blocks -out ../blocks_amd64.s -stubs ../blocks_stubs_amd64.go -pkg kernel
 //go:generate go run -C _generate . -part bytes -out ../bytes_amd64.s -stubs ../bytes_stubs_amd64.go -pkg kernel

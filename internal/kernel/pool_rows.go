@@ -51,7 +51,7 @@ func (r *poolRows) all(dst, x []float32, planes, threads int, p poolPlan) {
 	})
 }
 
-func fillRow(row []float32, v float32) {
+func fillRow[T any](row []T, v T) {
 	for i := range row {
 		row[i] = v
 	}

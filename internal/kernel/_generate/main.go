@@ -24,6 +24,7 @@ var parts = map[string]func(){
 	"pack":      packKernels,
 	"planes":    planesKernels,
 	"quantize":  quantizeKernels,
+	"relation":  relationKernels,
 	"span":      spanKernels,
 	"vector":    vectorKernels,
 }
