@@ -60,8 +60,15 @@ func (g *graph) blocked() *graph {
 	return b.out
 }
 
-// keep takes a node over as it is.
+// keep takes a node over as it is, with copies of its parts: what lives how long is noted in them, and differs between the
+// forms of a graph.
 func (b *blocking) keep(nd *node) {
+	parts := nd.parts
+	nd.parts = nil
+	for _, part := range parts {
+		c := *part
+		nd.parts = append(nd.parts, &c)
+	}
 	for _, slot := range nd.in {
 		b.leave(slot)
 	}

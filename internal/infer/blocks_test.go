@@ -33,6 +33,8 @@ func blockCases() []fusionCase {
 			newNode("Conv", "g u16", "y"))},
 		{name: "sum with a fed value", z: noise(21, 2, 40, 9, 7), nodes: chain(newNode("Add", "c z", "y"))},
 		{name: "sum that broadcasts falls back", z: noise(21, 1, 1, 9, 7), nodes: chain(newNode("Add", "c z", "y"))},
+		{name: "value that a declined group and a convolution read falls back", z: noise(21, 1, 1, 9, 7), nodes: chain(newNode("Conv", "c single", "e"),
+			newNode("Conv", "c u", "f"), newNode("Add", "f e", "g"), newNode("Conv", "c u", "h"), newNode("Add", "h z", "i"), newNode("Mul", "g i", "y"))},
 		{name: "squeeze and excite", nodes: chain(newNode("GlobalAveragePool", "c", "g"), newNode("Conv", "g r", "h"), newNode("HardSigmoid", "h", "i"),
 			newNode("Mul", "c i", "y"))},
 		{name: "silu", nodes: chain(newNode("Sigmoid", "c", "g"), newNode("Mul", "c g", "e"), newNode("Conv", "e u", "y"))},
