@@ -130,7 +130,7 @@ func (s *sequence) prepare(r *run) error {
 			return fmt.Errorf("sequence of length %d, at most %d", l, s.t)
 		}
 	}
-	if int64(min(d, s.threads))*int64(s.t)*int64(s.n)*int64(s.gates*s.h)*4 > r.limit-r.live {
+	if int64(d)*int64(s.t)*int64(s.n)*int64(s.gates*s.h)*4 > r.limit-r.live {
 		return fmt.Errorf("gates of %d steps, %d samples and size %d exceed the limit of %d bytes", s.t, s.n, s.h, r.limit)
 	}
 	y, err := r.new(onnxio.Float, s.t, d, s.n, s.h)
