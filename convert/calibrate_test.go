@@ -298,7 +298,7 @@ func TestBiasCorrectionBringsTheMeansBack(t *testing.T) {
 func samplesOf(t *testing.T, m *onnxio.Model, x *onnxio.Array) *dataset.Set {
 	t.Helper()
 	var b bytes.Buffer
-	if err := dataset.WriteNPZ(&b, []dataset.Named{{Name: "x", Array: x}}); err != nil {
+	if err := dataset.WriteNPZ(&b, []dataset.Named{{Name: m.Graph.Inputs[0].Name, Array: x}}); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "x.npz")

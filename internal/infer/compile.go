@@ -25,10 +25,12 @@ type graph struct {
 	outputs  []int           // slots
 	captures []capture
 
+	codes map[int]weightCodes // by slot of a constant: the codes it was computed from
+
 	once sync.Once
 	fast *graph // with fused nodes, made by the first run that wants it
 
-	layout atomic.Pointer[graph] // the fused form in blocks of channels; nil where that serves nothing, or failed
+	layout atomic.Pointer[graph] // the fused form with codes, in blocks of channels; nil where that serves nothing, or failed
 }
 
 // capture is a value of the enclosing graph that a subgraph uses.
@@ -347,6 +349,7 @@ func (c *compiler) fold(nd *node, s *scope) bool {
 			return false
 		}
 	}
+	s.g.keepCodes(nd, in)
 	for i, slot := range nd.out {
 		if slot < 0 {
 			continue

@@ -17,8 +17,16 @@ type fastFunc func(r *run, in []*onnxio.Array) (*onnxio.Array, error)
 // fused returns the fastest form of g there is, made once.
 func (g *graph) fused() *graph {
 	g.once.Do(func() {
-		g.fast = g.fuse()
-		g.layout.Store(g.fast.blocked())
+		g.fast = g.fuse(false)
+		first := g.fuse(true)
+		if first == nil {
+			first = g.fast
+		}
+		if b := first.blocked(); b != nil {
+			g.layout.Store(b)
+		} else if first != g.fast {
+			g.layout.Store(first)
+		}
 	})
 	if b := g.layout.Load(); b != nil {
 		return b
@@ -26,9 +34,13 @@ func (g *graph) fused() *graph {
 	return g.fast
 }
 
-// fuse returns a copy of g in which groups of nodes are fused. Slots keep their numbers: graphs inside capture by them.
-func (g *graph) fuse() *graph {
+// fuse returns a copy of g in which groups of nodes are fused; with codes, one in which products of quantized values are
+// those of their codes, nil where there are none. Slots keep their numbers: graphs inside capture by them.
+func (g *graph) fuse(codes bool) *graph {
 	z := newFusion(g)
+	if codes && !z.quantize() {
+		return nil
+	}
 	for i, nd := range z.nodes {
 		if nd == nil || !nd.standard {
 			continue
@@ -39,7 +51,7 @@ func (g *graph) fuse() *graph {
 			}
 		}
 	}
-	out := &graph{names: g.names, consts: g.consts, inputs: g.inputs, outputs: g.outputs, captures: g.captures}
+	out := &graph{names: z.names, consts: z.consts, inputs: g.inputs, outputs: g.outputs, captures: g.captures}
 	for _, nd := range z.nodes {
 		if nd != nil {
 			out.nodes = append(out.nodes, nd)
@@ -65,11 +77,14 @@ type fusion struct {
 	uses   []int   // by slot: inputs of nodes, graph outputs and captures that read it
 	reader []int   // by slot: the place of the last node that reads it
 	maker  []int   // by slot: the place of the node that computes it, -1 for inputs and constants
+
+	names  []string        // those of g, and of slots that come behind them
+	consts []*onnxio.Array // likewise
 }
 
 func newFusion(g *graph) *fusion {
 	n := len(g.names)
-	z := &fusion{g: g, nodes: make([]*node, len(g.nodes)), uses: make([]int, n), reader: make([]int, n), maker: make([]int, n)}
+	z := &fusion{g: g, nodes: make([]*node, len(g.nodes)), uses: make([]int, n), reader: make([]int, n), maker: make([]int, n), names: g.names, consts: g.consts}
 	for slot := range z.maker {
 		z.maker[slot], z.reader[slot] = -1, -1
 	}
@@ -206,7 +221,7 @@ func (r *run) attempt(nd *node, in []*onnxio.Array) (out *onnxio.Array, err erro
 		}
 	}()
 	for _, v := range in {
-		if v == nil || v.Type != nd.elem || v.F32() == nil {
+		if v == nil || v.Type != nd.elem || !isByte(v) && v.F32() == nil {
 			return nil, nil
 		}
 	}

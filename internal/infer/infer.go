@@ -120,6 +120,10 @@ func (p *Program) runGraph(r *run, args []*onnxio.Array) ([]*onnxio.Array, error
 	if errors.Is(err, errBlocks) { // that layout is not tried again
 		return p.runGraph(&first, args)
 	}
+	if errors.Is(err, errExact) {
+		first.exact = true
+		return p.runGraph(&first, args)
+	}
 	if err != nil {
 		return nil, err // the arena, with what the run left in it, goes
 	}

@@ -49,6 +49,7 @@ type run struct {
 	live    int64 // bytes of the values held in frames, inputs included; a value that shares memory counts again
 	visit   Visitor
 	plain   bool   // run the graphs as they stand in the file, without fused nodes
+	exact   bool   // run without codes of quantized values, and without blocks
 	frame   *frame // of the graph that is being run
 
 	arena *arena // nil for values that are allocated one by one
@@ -78,7 +79,11 @@ func (r *run) graph(g *graph, outer *frame, args []*onnxio.Array) ([]*onnxio.Arr
 	if r.plain {
 		return r.nodes(g, outer, args)
 	}
-	outs, err := r.nodes(g.fused(), outer, args)
+	form := g.fused()
+	if r.exact {
+		form = g.fast
+	}
+	outs, err := r.nodes(form, outer, args)
 	if err == errBlocks { // as a node of g returns it; from a graph within g it comes wrapped
 		g.layout.Store(nil)
 	}

@@ -9,6 +9,9 @@ import (
 // Constant operands of products of bytes, laid out once. They belong to the instruction set of the process that packed
 // them.
 
+// BytesPay reports whether products of bytes are faster than those of floats here.
+func BytesPay() bool { return use == avx2 || use == avx512 }
+
 // ByteColumns is a right operand [k, n] of signed bytes.
 type ByteColumns struct {
 	k, n    int

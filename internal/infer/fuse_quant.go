@@ -1,0 +1,302 @@
+package infer
+
+import (
+	"errors"
+	"math"
+	"slices"
+
+	"bq/internal/kernel"
+	"bq/onnxio"
+)
+
+// Graphs whose values are quantized and dequantized again, between operators on floats, run as products of the codes where
+// the weights of a product are codes behind DequantizeLinear as well:
+//
+//	sum of (x - x zero) * x scale * (w - w zero) * w scale = x scale * w scale * (exact sum of integers)
+//
+// What follows, maps by channel, bounds, and the next quantization, happens to the sums before they are stored. Results
+// are those of the graph but for the rounding of its float32 sums: a code may differ by one step where a value lies
+// within that of the border of two. Values are quantized by QuantizeLinear and dequantized by DequantizeLinear, or in
+// float32: round(x / scale) + zero point, bounded by Clip, less the zero point, times the scale.
+
+// errExact says that a value has no code: a NaN, which a graph in float32 hands on. The run starts again without codes.
+var errExact = errors.New("a value without a code")
+
+// weightCodes are the operands of a DequantizeLinear whose result is constant.
+type weightCodes struct {
+	codes, scale, zero *onnxio.Array
+	axis               int64
+}
+
+// keepCodes notes the operands of a folded DequantizeLinear of bytes.
+func (g *graph) keepCodes(nd *node, in []*onnxio.Array) {
+	if !nd.standard || nd.OpType != "DequantizeLinear" || !isByte(in[0]) || in[1].Type != onnxio.Float || nd.intOr("block_size", 0) != 0 {
+		return
+	}
+	if g.codes == nil {
+		g.codes = map[int]weightCodes{}
+	}
+	g.codes[nd.out[0]] = weightCodes{in[0], in[1], in[2], nd.intOr("axis", 1)}
+}
+
+// quantized is a value of which a graph has codes.
+type quantized struct {
+	value, codes    int // slots
+	source          int // the slot that is quantized; -1 where the graph has the codes itself
+	scale           float32
+	zero, low, high int32
+	typ             onnxio.DataType
+	places          []int // of the nodes from source to value, or of the DequantizeLinear
+	used, made      bool  // a product reads the codes; a group computes them
+}
+
+// chainCodes is how many of the nodes of a quantization in float32 make codes; the others make a value of them.
+const chainCodes = 4
+
+// quantization is a fusion that looks for codes.
+type quantization struct {
+	*fusion
+	values  map[int]*quantized // by slot of the value
+	sources map[int]*quantized // by the slot that is quantized, where nobody else reads it
+	list    []*quantized
+	count   int // groups
+}
+
+// quantize puts products of codes in the place of products of what they stand for, and reports whether it found any.
+func (z *fusion) quantize() bool {
+	if len(z.g.codes) == 0 || !kernel.BytesPay() {
+		return false
+	}
+	q := &quantization{fusion: z, values: map[int]*quantized{}, sources: map[int]*quantized{}}
+	for i, nd := range z.nodes {
+		switch {
+		case !nd.standard:
+		case nd.OpType == "DequantizeLinear":
+			q.dequantizer(i)
+		case nd.OpType == "Div":
+			q.chain(i)
+		}
+	}
+	for i, nd := range z.nodes {
+		if nd == nil || !nd.standard {
+			continue
+		}
+		switch nd.OpType {
+		case "Conv":
+			q.convolution(i)
+		case "MatMul", "Gemm":
+			q.product(i)
+		case "Add":
+			q.sum(i)
+		}
+	}
+	for _, v := range q.list {
+		q.settle(v)
+	}
+	return q.count > 0
+}
+
+// point returns the number of input k of node i where that is a constant whole number of one element.
+func (q *quantization) point(i, k int) (int32, bool) {
+	v, ok := q.scalar(i, k)
+	return int32(v), ok && v >= 0 && v <= 255 && v == float32(int32(v))
+}
+
+// step returns the scale that is input k of node i: positive and finite.
+func (q *quantization) step(i, k int) (float32, bool) {
+	v, ok := q.scalar(i, k)
+	return v, ok && v > 0 && v <= math.MaxFloat32
+}
+
+// dequantizer notes a DequantizeLinear with one scale of bytes that a run computes.
+func (q *quantization) dequantizer(i int) {
+	nd := q.nodes[i]
+	zero := q.g.consts[max(nd.in[2], 0)]
+	scale, ok := q.step(i, 1)
+	if q.absent(i, 2) || zero == nil || !isByte(zero) || zero.Len() != 1 || !ok || q.g.consts[nd.in[0]] != nil ||
+		nd.intOr("block_size", 0) != 0 || nd.intOr("output_dtype", int64(onnxio.Float)) != int64(onnxio.Float) {
+		return
+	}
+	v := &quantized{value: nd.out[0], codes: nd.in[0], source: -1, scale: scale, zero: int32(zero.Ints()[0]), typ: zero.Type, places: []int{i}}
+	q.note(v)
+}
+
+func (q *quantization) note(v *quantized) {
+	q.values[v.value] = v
+	q.list = append(q.list, v)
+}
+
+// chain notes a quantization in float32 that starts with the Div at place i.
+func (q *quantization) chain(i int) {
+	places := []int{i}
+	for _, op := range []string{"Round", "Add", "Clip", "Sub", "Mul"} {
+		k := q.next(places[len(places)-1])
+		if !q.is(k, op) {
+			return
+		}
+		places = append(places, k)
+	}
+	add, clip, sub, mul := places[2], places[3], places[4], places[5]
+	out := func(k int) int { return q.nodes[places[k]].out[0] }
+	scale, ok := q.step(i, 1)
+	zero, whole := q.point(sub, 1)
+	shift, shifted := q.operand(add, out(1))
+	again, scaled := q.operand(mul, out(4))
+	low, high, bounded := q.bounds(clip)
+	switch {
+	case !ok || !whole || !shifted || !scaled || !bounded, shift != float32(zero), again != scale:
+		return
+	case q.nodes[clip].in[0] != out(2), q.nodes[sub].in[0] != out(3), q.nodes[mul].out[0] < 0:
+		return
+	case !(low >= 0 && low <= high && high <= 255), low != float32(int32(low)), high != float32(int32(high)):
+		return
+	case slices.ContainsFunc([]int{i, sub}, func(k int) bool { c := q.g.consts[q.nodes[k].in[1]]; return len(c.Shape) > 1 }):
+		return
+	}
+	x := q.nodes[i].in[0]
+	if x < 0 || q.g.consts[x] != nil {
+		return
+	}
+	v := &quantized{value: out(5), codes: q.slot(out(3)), source: x, scale: scale, zero: zero, low: int32(low), high: int32(high), typ: onnxio.Uint8, places: places}
+	q.note(v)
+	if q.uses[x] == 1 {
+		q.sources[x] = v
+	}
+}
+
+// slot returns a new slot, for codes of what stands in slot.
+func (q *quantization) slot(slot int) int {
+	if len(q.names) == len(q.g.names) { // those of the graph stay as they are
+		q.names, q.consts = slices.Clone(q.names), slices.Clone(q.consts)
+	}
+	q.names, q.consts = append(q.names, q.names[slot]), append(q.consts, nil)
+	q.uses, q.reader, q.maker = append(q.uses, 0), append(q.reader, -1), append(q.maker, -1)
+	return len(q.names) - 1
+}
+
+// place puts a node that reads codes, or makes them, in the place of others; nd gives it its name.
+func (q *quantization) place(places []int, nd *node, in, out []int, elem onnxio.DataType, fast fastFunc) {
+	for _, i := range places {
+		q.nodes[i] = nil
+	}
+	q.nodes[places[len(places)-1]] = &node{Node: nd.Node, where: nd.where, in: in, out: out, fast: fast, elem: elem}
+}
+
+// take counts a group that reads the codes of v instead of its value.
+func (q *quantization) take(v *quantized) {
+	v.used = true
+	q.uses[v.value]--
+}
+
+// target is what a group writes.
+type target struct {
+	slot            int
+	codes           bool
+	scale           float32
+	zero, low, high int32
+	typ             onnxio.DataType
+}
+
+// target finds the quantization behind the node at the end of places and adds what of it a group may do.
+func (q *quantization) target(places []int) ([]int, target) {
+	last := places[len(places)-1]
+	out := q.nodes[last].out[0]
+	float := target{slot: out, typ: onnxio.Float}
+	if v := q.sources[out]; v != nil {
+		v.made = true
+		q.nodes[v.places[0]], q.nodes[v.places[1]], q.nodes[v.places[2]] = nil, nil, nil
+		return places, target{v.codes, true, v.scale, v.zero, v.low, v.high, v.typ}
+	}
+	k := q.next(last)
+	if !q.is(k, "QuantizeLinear") || q.nodes[k].in[0] != out || q.absent(k, 2) || q.nodes[k].intOr("block_size", 0) != 0 {
+		return places, float
+	}
+	zero, nd := q.g.consts[q.nodes[k].in[2]], q.nodes[k]
+	scale, ok := q.step(k, 1)
+	if !ok || zero == nil || !isByte(zero) || zero.Len() != 1 || nd.intOr("precision", 1) > 1 {
+		return places, float
+	}
+	low, high := integerRange(zero.Type)
+	return append(places, k), target{nd.out[0], true, scale, int32(zero.Ints()[0]), int32(low), int32(high), zero.Type}
+}
+
+// bound limits the codes to those of what lies within the bounds of an activation.
+func (t *target) bound(a tail) {
+	if !a.clamp {
+		return
+	}
+	low, high := int64(t.low), int64(t.high)
+	t.low = int32(saturate(math.RoundToEven(float64(a.low/t.scale)), int64(t.zero), low, high))
+	t.high = int32(saturate(math.RoundToEven(float64(a.high/t.scale)), int64(t.zero), low, high))
+}
+
+// settle computes the codes of a quantization that nobody computes yet, and its value where somebody still reads that.
+func (q *quantization) settle(v *quantized) {
+	if v.source < 0 {
+		if q.uses[v.value] == 0 {
+			q.nodes[v.places[0]] = nil
+		}
+		return
+	}
+	if !v.used && !v.made {
+		return
+	}
+	at := v.places[chainCodes-1]
+	nd, end := q.g.nodes[at], v.places[len(v.places)-1]
+	if !v.made {
+		q.place(v.places[:chainCodes], nd, []int{v.source}, []int{v.codes}, onnxio.Float, v.encode)
+	} else {
+		q.nodes[at] = nil
+	}
+	q.nodes[v.places[chainCodes]] = nil
+	if q.uses[v.value] == 0 {
+		q.nodes[end] = nil
+		return
+	}
+	q.place([]int{end}, q.g.nodes[end], []int{v.codes}, []int{v.value}, v.typ, v.decode)
+}
+
+// encode quantizes x.
+func (v *quantized) encode(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
+	out, err := r.blank(v.typ, in[0].Shape...)
+	if err != nil {
+		return nil, err
+	}
+	dst, x := byteData(out), in[0].F32()
+	nan := make([]bool, (len(x)+encodeRun-1)/encodeRun)
+	kernel.Parallel(r.threads, len(nan), func(i int) {
+		lo, hi := i*encodeRun, min(len(x), (i+1)*encodeRun)
+		top := kernel.Largest(x[lo:hi])
+		nan[i] = top != top
+		kernel.Quantize(dst[lo:hi], x[lo:hi], v.scale, v.zero, false)
+		limitCodes(dst[lo:hi], v.low, v.high)
+	})
+	if slices.Contains(nan, true) {
+		return nil, errExact
+	}
+	return out, nil
+}
+
+// limitCodes limits codes of uint8 to low..high, where those are not all that there are; bounds of int8 are no limits.
+func limitCodes(dst []uint8, low, high int32) {
+	if low < 0 || low == 0 && high == 255 {
+		return
+	}
+	for i, c := range dst {
+		dst[i] = uint8(min(max(int32(c), low), high))
+	}
+}
+
+// encodeRun is how many values encode takes at a time: they stay in the first level cache.
+const encodeRun = 1 << 12
+
+// decode dequantizes codes.
+func (v *quantized) decode(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
+	out, err := r.blank(onnxio.Float, in[0].Shape...)
+	if err != nil {
+		return nil, err
+	}
+	dst, x := out.F32(), byteData(in[0])
+	r.chunks(len(x), func(lo, hi int) { kernel.Dequantize(dst[lo:hi], x[lo:hi], v.scale, v.zero, v.typ == onnxio.Int8) })
+	return out, nil
+}

@@ -1,0 +1,194 @@
+package infer
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"bq/onnxio"
+)
+
+// codesWithin is the part of codes that may differ from those of the graph in float32, by one step: the two round sums in
+// different places, which counts where a value lies within some units of its last place from the border of two codes.
+const codesWithin = 1e-3
+
+// randomCodes returns codes of type t.
+func randomCodes(seed uint64, t onnxio.DataType, shape ...int) *onnxio.Array {
+	a, rng := onnxio.NewArray(t, shape...), rand.New(rand.NewPCG(seed, 2))
+	for i := range byteData(a) {
+		byteData(a)[i] = uint8(rng.IntN(256))
+	}
+	return a
+}
+
+func byteScalar(v uint8) *onnxio.Array {
+	return &onnxio.Array{Type: onnxio.Uint8, Shape: []int{}, Data: []uint8{v}}
+}
+func int8Scalar(v int8) *onnxio.Array {
+	return &onnxio.Array{Type: onnxio.Int8, Shape: []int{}, Data: []int8{v}}
+}
+
+// scales returns n positive scales around v.
+func scales(seed uint64, v float32, n int) *onnxio.Array {
+	a := noise(seed, n)
+	for i, x := range a.F32() {
+		a.F32()[i] = v * (1 + 0.3*float32(math.Tanh(float64(x))))
+	}
+	return a
+}
+
+// chainOf quantizes value in to value out in float32, with 255 codes and zero point.
+func chainOf(in, out, scale, zero string) []*onnxio.Node {
+	n := func(s string) string { return out + "." + s }
+	return []*onnxio.Node{
+		newNode("Div", in+" "+scale, n("d")), newNode("Round", n("d"), n("r")), newNode("Add", n("r")+" "+zero, n("a")),
+		newNode("Clip", n("a")+" lo hi", n("c")), newNode("Sub", n("c")+" "+zero, n("s")), newNode("Mul", n("s")+" "+scale, out),
+	}
+}
+
+// onCodes lists the nodes that read codes or make them, by the last operator they stand for.
+func (g *graph) onCodes() []string {
+	form := g.fuse(true)
+	if form == nil {
+		return nil
+	}
+	var list []string
+	for _, nd := range form.nodes {
+		if nd.fast != nil && nd.parts == nil {
+			list = append(list, nd.OpType)
+		}
+	}
+	return list
+}
+
+// sameCodes compares values that are codes, or were, or are made of sums.
+func sameCodes(t *testing.T, got, want *onnxio.Array) {
+	t.Helper()
+	if got.Type != want.Type || !equalShape(got.Shape, want.Shape) {
+		t.Fatalf("%v %v, want %v %v", got.Type, got.Shape, want.Type, want.Shape)
+	}
+	if !isByte(got) {
+		off := 0
+		for i := range want.F32() {
+			if differs(got.F32()[i:i+1], want.F32()[i:i+1], fusedTolerance) >= 0 {
+				off++
+			}
+		}
+		if float64(off) > codesWithin*float64(want.Len()) {
+			t.Errorf("%d of %d values differ, the first %d: %v, want %v", off, want.Len(), differs(got.F32(), want.F32(), fusedTolerance), got.F32()[:8], want.F32()[:8])
+		}
+		return
+	}
+	off, distinct := 0, map[int64]bool{}
+	for i, w := range want.Ints() {
+		d := got.Ints()[i] - w
+		if distinct[w] = true; d > 1 || d < -1 {
+			t.Fatalf("code %d is %d, want %d", i, got.Ints()[i], w)
+		}
+		if d != 0 {
+			off++
+		}
+	}
+	if float64(off) > codesWithin*float64(want.Len()) || len(distinct) < 20 {
+		t.Errorf("%d of %d codes differ, %d different ones", off, want.Len(), len(distinct))
+	}
+}
+
+func quantCases() []fusionCase {
+	type arrays = map[string]*onnxio.Array
+	join := func(lists ...[]*onnxio.Node) []*onnxio.Node { return slices.Concat(lists...) }
+	one := func(n ...*onnxio.Node) []*onnxio.Node { return n }
+	x := noise(3, 1, 8, 13, 11)
+	pair := one(newNode("QuantizeLinear", "x xs xz", "xq"), newNode("DequantizeLinear", "xq xs xz", "xd"))
+	deq := one(newNode("DequantizeLinear", "w ws wz", "wd", integerAttr("axis", 0)))
+	out := one(newNode("QuantizeLinear", "r ys yz", "y"))
+	conv := func(more ...*onnxio.Attribute) []*onnxio.Node {
+		return one(newNode("Conv", "xd wd b", "c", append(more, ints("pads", 1, 1, 1, 1))...))
+	}
+	relu := one(newNode("Relu", "c", "r"))
+	base := func(more arrays) arrays {
+		c := arrays{"xs": scalar(0.02), "xz": byteScalar(121), "w": randomCodes(1, onnxio.Uint8, 16, 8, 3, 3), "ws": scales(2, 0.01, 16), "wz": randomCodes(3, onnxio.Uint8, 16),
+			"b": noise(4, 16), "ys": scalar(0.05), "yz": byteScalar(0), "lo": scalar(0), "hi": scalar(255)}
+		for k, v := range more {
+			c[k] = v
+		}
+		return c
+	}
+	signed := arrays{"xz": int8Scalar(-7), "w": randomCodes(1, onnxio.Int8, 16, 8, 3, 3), "wz": onnxio.NewArray(onnxio.Int8, 16), "yz": int8Scalar(-100)}
+	deep := arrays{"w": randomCodes(1, onnxio.Uint8, 8, 1, 3, 3), "ws": scales(2, 0.01, 8), "wz": randomCodes(3, onnxio.Uint8, 8), "b": noise(4, 8)}
+	norm := one(newNode("BatchNormalization", "c s o m v", "n"), newNode("Clip", "n low high", "k"))
+	stats := arrays{"s": noise(4, 16), "o": noise(5, 16), "m": noise(6, 16), "v": aboveZero(noise(7, 16)), "low": scalar(-0.5), "high": scalar(3), "xc": scalar(121), "yc": scalar(11)}
+	stats["s"].F32()[3] = 0 // a channel without scale
+	matrix := arrays{"w": randomCodes(1, onnxio.Uint8, 40, 24), "ws": scales(2, 0.01, 40), "wz": randomCodes(3, onnxio.Uint8, 40), "b": noise(4, 40)}
+	square := arrays{"w": randomCodes(1, onnxio.Int8, 24, 24), "ws": scales(2, 0.01, 24), "wz": onnxio.NewArray(onnxio.Int8, 24), "b": noise(4, 24)}
+	c := func(name string, consts arrays, x *onnxio.Array, nodes []*onnxio.Node, want ...string) fusionCase {
+		return fusionCase{name: name, nodes: nodes, consts: base(consts), x: x, want: want}
+	}
+	return []fusionCase{
+		c("conv relu", nil, x, join(pair, deq, conv(), relu, out), "QuantizeLinear"),
+		c("conv relu of int8", signed, x, join(pair, deq, conv(), relu, out), "QuantizeLinear"),
+		c("depthwise conv", deep, x, join(pair, deq, conv(integerAttr("group", 8)), relu, out), "QuantizeLinear"),
+		c("depthwise conv of floats stays", deep, x, join(pair, deq, conv(integerAttr("group", 8)), one(newNode("Sigmoid", "c", "y")))),
+		c("conv sigmoid", nil, x, join(pair, deq, conv(), one(newNode("Sigmoid", "c", "y"))), "Sigmoid"),
+		c("conv norm clip, in float32", stats, x, join(chainOf("x", "xd", "xs", "xc"), deq, conv(), norm, chainOf("k", "y", "ys", "yc")), "Clip", "Clip", "Mul"),
+		c("two convs and a sum of floats", stats, x, join(chainOf("x", "xd", "xs", "xc"), deq, conv(), relu, chainOf("r", "rd", "ys", "yc"),
+			one(newNode("DequantizeLinear", "w2 ws2", "wd2", integerAttr("axis", 0)), newNode("Conv", "rd wd2", "c2"), newNode("Add", "c2 rd", "y"))), "Clip", "Relu", "Mul", "Conv"),
+		c("value read as floats too", nil, x, join(pair, deq, conv(), relu, one(newNode("GlobalMaxPool", "xd", "g"), newNode("ReduceMax", "g", "h"), newNode("Add", "r h", "y"))), "Relu"),
+		c("gemm", matrix, noise(3, 5, 24), join(pair, deq, one(newNode("Gemm", "xd wd b", "c", integerAttr("transB", 1)), newNode("Relu", "c", "y"))), "Relu"),
+		c("matmul add", square, noise(3, 2, 5, 24), join(pair, one(newNode("DequantizeLinear", "w ws wz", "wd", integerAttr("axis", -1)), newNode("MatMul", "xd wd", "c"),
+			newNode("Add", "b c", "a"), newNode("Tanh", "a", "y"))), "Tanh"),
+		c("scales along the other axis stay", square, noise(3, 2, 5, 24), join(pair, deq, one(newNode("MatMul", "xd wd", "y")))),
+		c("sum", stats, x, join(pair, deq, conv(), one(newNode("QuantizeLinear", "c ys yz", "cq"), newNode("DequantizeLinear", "cq ys yz", "cd"),
+			newNode("QuantizeLinear", "z zs yz", "zq"), newNode("DequantizeLinear", "zq zs yz", "zd"), newNode("Add", "cd zd", "r0"), newNode("Relu", "r0", "r")), out), "QuantizeLinear", "Relu"),
+		c("sum in float32 with fewer codes", arrays{"xc": scalar(121), "yc": scalar(61), "hi": scalar(150)}, x, join(chainOf("x", "xd", "xs", "xc"), deq, conv(),
+			chainOf("c", "cd", "ys", "yc"), chainOf("z", "zd", "zs", "yc"), one(newNode("Add", "zd cd", "r")), chainOf("r", "y", "xs", "yc")), "Clip", "Conv", "Clip", "Add", "Mul"),
+		c("a scale that is no number stays", arrays{"ws": onnxio.Floats(append(filled(15, 0.01), float32(math.NaN())), 16)}, x, join(pair, deq, conv(), relu, out)),
+		c("NaN", stats, onnxio.Floats(slices.Concat(filled(500, 0.3), []float32{float32(math.NaN())}, filled(8*13*11-501, -0.5)), 1, 8, 13, 11),
+			join(chainOf("x", "xd", "xs", "xc"), deq, conv(), one(newNode("Sigmoid", "c", "y"))), "Clip", "Sigmoid"),
+	}
+}
+
+// TestQuantizedFusions compares the run on codes with the one in float32, and names the nodes that work on codes.
+func TestQuantizedFusions(t *testing.T) {
+	for _, c := range quantCases() {
+		t.Run(c.name, func(t *testing.T) {
+			c.consts["zs"], c.consts["w2"], c.consts["ws2"] = scalar(0.04), randomCodes(9, onnxio.Int8, 16, 16, 1, 1), scales(8, 0.01, 16)
+			if strings.HasPrefix(c.name, "sum") {
+				c.z = noise(12, 1, 16, 13, 11)
+			}
+			p, feeds := c.compile(t)
+			plain, err := p.Run(feeds, seen)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := p.graph.onCodes(); !slices.Equal(got, c.want) {
+				t.Errorf("nodes on codes: %q, want %q", got, c.want)
+			}
+			for range 2 {
+				got, err := p.Run(feeds, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sameCodes(t, got["y"], plain["y"])
+			}
+		})
+	}
+}
+
+// TestQuantizedErrors: what does not fit its weights fails in the words of the plain form.
+func TestQuantizedErrors(t *testing.T) {
+	for _, c := range quantCases() {
+		if c.name != "conv relu" && c.name != "gemm" {
+			continue
+		}
+		c.x = noise(1, 2, 3)
+		p, feeds := c.compile(t)
+		_, plain := p.Run(feeds, seen)
+		_, fused := p.Run(feeds, nil)
+		if plain == nil || fused == nil || plain.Error() != fused.Error() {
+			t.Errorf("%s: plain %v, fused %v", c.name, plain, fused)
+		}
+	}
+}
