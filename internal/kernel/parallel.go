@@ -92,8 +92,8 @@ type worker struct {
 	wake   chan struct{}
 }
 
-// awake is how long a worker looks for mail before it sleeps.
-const awake = 200 * time.Microsecond
+// awake is how long a worker looks for mail before it sleeps: longer than most of what one thread does alone in between.
+const awake = time.Millisecond
 
 // workers starts the pool on first use: a worker for every processor but the caller's.
 var workers = sync.OnceValue(func() []*worker {
@@ -155,7 +155,7 @@ func (w *worker) look() bool {
 
 // pause lets some time pass, and others run every so often.
 func pause(spin int) {
-	if spin%32 == 31 {
+	if spin%1024 == 1023 {
 		runtime.Gosched()
 		return
 	}
