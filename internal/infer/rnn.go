@@ -151,6 +151,9 @@ type row struct {
 	h, c  []float32 // the state, [H], to be replaced
 }
 
+// shortSequence is the number of multiply-adds of a direction below which another thread is not worth waking.
+const shortSequence = 1 << 16
+
 // each computes the gate products of every step of every direction and calls cell for each sample that is still
 // running; the product of X and W' is taken for all steps at once. Directions know nothing of each other: where there are
 // threads, each has its own.
@@ -158,7 +161,11 @@ func (s *sequence) each(cell func(d int, v row)) {
 	directions := len(s.reverse)
 	w := s.input.of(s.w, directions, s.gates*s.h, s.in)
 	multiply := s.recurrence(max(1, s.threads/directions))
-	kernel.Parallel(min(s.threads, directions), directions, func(d int) { s.direction(d, w[d], multiply, cell) })
+	threads := min(s.threads, directions)
+	if s.t*s.n*s.gates*s.h*(s.in+s.h) < shortSequence {
+		threads = 1
+	}
+	kernel.Parallel(threads, directions, func(d int) { s.direction(d, w[d], multiply, cell) })
 }
 
 // direction is each for one direction; w is packed for products with X.
