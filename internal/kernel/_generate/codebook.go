@@ -409,8 +409,14 @@ func makeByteDots(name string, count int, wide, narrow bool) {
 	ADDQ(Imm(uint64(b.bytes())), i)
 	DECQ(groups)
 	JNE(LabelRef("group"))
-	dst := bitField(args, bookDst)
-	for r := range count {
+	storeSums(acc, wide, bitField(args, bookDst))
+	VZEROUPPER()
+	RET()
+}
+
+// storeSums adds up the lanes of each pair of vectors and stores one number for it.
+func storeSums(acc [][2]reg.VecVirtual, wide bool, dst reg.GPVirtual) {
+	for r := range acc {
 		sum, half := acc[r][0], XMM()
 		VPADDD(acc[r][1], sum, sum)
 		if wide {
@@ -424,8 +430,6 @@ func makeByteDots(name string, count int, wide, narrow bool) {
 		VPHADDD(half, half, half)
 		VMOVD(half, Mem{Base: dst, Disp: 4 * r})
 	}
-	VZEROUPPER()
-	RET()
 }
 
 // makeByteRows writes rows of weights as bytes: dst[k] = table[code], all codes of all groups of a row after another.

@@ -204,7 +204,13 @@ func makeNibbleTile(rows int) {
 	}
 	CMPQ(q, Mem{Base: args, Disp: bitSteps})
 	JLT(LabelRef("chunk"))
-	dst, ldc := bitField(args, bitDst), bitField(args, bitLdc)
+	widenWords(words, rows, bitField(args, bitDst), bitField(args, bitLdc))
+	VZEROUPPER()
+	RET()
+}
+
+// widenWords stores rows of 64 sums, which words holds by even and odd columns of each half.
+func widenWords(words Mem, rows int, dst, ldc reg.GPVirtual) {
 	for i := range rows {
 		for j := range 2 {
 			even, first, second := YMM(), YMM(), YMM()
@@ -225,8 +231,6 @@ func makeNibbleTile(rows int) {
 		}
 		ADDQ(ldc, dst)
 	}
-	VZEROUPPER()
-	RET()
 }
 
 // broadcastByte fills all lanes of a vector with a byte.
