@@ -316,7 +316,7 @@ func TestZeroImportance(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	good := func() *Quantized {
-		return &Quantized{Layout{1, 2, 2, 0}, 2, []uint8{0, 1, 2, 3}, []float32{1, 2}, []uint8{1, 2}, nil, 0, 0, 0}
+		return &Quantized{Layout{1, 2, 2, 0}, 2, []uint8{0, 1, 2, 3}, nil, []float32{1, 2}, []uint8{1, 2}, nil, 0, 0, 0}
 	}
 	if err := good().Check(); err != nil {
 		t.Errorf("good: %v", err)

@@ -12,13 +12,14 @@ import (
 //	Levels == nil: float32(int(Codes[e]) - int(Zeros[g])) * Scales[g]
 //	otherwise:     Levels[Codes[e]] * Scales[g]
 //
-// with one float32 rounding. Where Stretch is not 0, affine scales are multiplied by it first, rounded to float32.
+// with one float32 rounding, and Wide[e] in the place of Codes[e] where codes have more than 8 bits. Where Stretch is not 0, affine scales are multiplied by it first, rounded to float32.
 // Every scale but that of Paper is a short scale: a float32 whose low 18 mantissa bits are
 // zero (32 steps an octave); 0 marks a group of zeros. Levels do not descend and are float16 values.
 type Quantized struct {
 	Layout Layout
 	Bits   int
-	Codes  []uint8   // one per element in tensor order, each < 1<<Bits
+	Codes  []uint8   // one per element in tensor order, each < 1<<Bits; nil for more than MaxBits bits
+	Wide   []uint16  // the same for 9 to 16 bits, affine without Zeros; nil for fewer
 	Scales []float32 // one per group, finite, >= 0
 	Zeros  []uint8   // affine: one per group; nil means 1<<(Bits-1) everywhere
 	Levels []float32 // codebook: 1<<Bits values; nil for affine
@@ -33,6 +34,9 @@ type Quantized struct {
 // Check reports the first reason why q, perhaps read from a file, cannot be decoded: sizes that do not fit each other,
 // or a code or a zero point that needs more than Bits bits.
 func (q *Quantized) Check() error {
+	if q.Wide != nil {
+		return q.checkWide()
+	}
 	if err := checkBits(q.Bits); err != nil {
 		return err
 	}
@@ -61,6 +65,28 @@ func (q *Quantized) Check() error {
 	return nil
 }
 
+// checkWide is Check of codes of more than 8 bits.
+func (q *Quantized) checkWide() error {
+	switch {
+	case q.Bits <= MaxBits || q.Bits > 2*MaxBits:
+		return fmt.Errorf("checking wide codes: want %d to %d bits, got %d", MaxBits+1, 2*MaxBits, q.Bits)
+	case q.Codes != nil || q.Levels != nil || q.Zeros != nil || q.Stretch != 0:
+		return fmt.Errorf("checking wide codes: want neither narrow codes nor levels, zero points or a stretch")
+	}
+	if err := q.Layout.check(len(q.Wide)); err != nil {
+		return err
+	}
+	if groups := q.Layout.Groups(); len(q.Scales) != groups {
+		return fmt.Errorf("checking scales: want %d, got %d", groups, len(q.Scales))
+	}
+	for i, c := range q.Wide {
+		if int(c)>>q.Bits != 0 {
+			return fmt.Errorf("checking code %d: want less than %d, got %d", i, 1<<q.Bits, c)
+		}
+	}
+	return nil
+}
+
 func tooWide(codes []uint8, bits int) int {
 	if bits == 8 {
 		return -1
@@ -80,6 +106,10 @@ func (q *Quantized) Dequantize(dst []float32) {
 	if len(dst) != l.Len() {
 		panic(fmt.Sprintf("balance: dequantizing %d elements into %d", l.Len(), len(dst)))
 	}
+	if q.Wide != nil {
+		q.dequantizeWide(dst)
+		return
+	}
 	d := q.decoder()
 	per, blocks, size := l.Outer*l.Inner, l.Blocks(), l.Block
 	if size == 0 {
@@ -95,6 +125,20 @@ func (q *Quantized) Dequantize(dst []float32) {
 				e, pos = e+n, pos+n
 			}
 		}
+	}
+}
+
+// dequantizeWide is Dequantize of codes of more than 8 bits.
+func (q *Quantized) dequantizeWide(dst []float32) {
+	zero := int32(1) << (q.Bits - 1)
+	if len(q.Scales) == 1 {
+		for e, c := range q.Wide {
+			dst[e] = float32(int32(c)-zero) * q.Scales[0]
+		}
+		return
+	}
+	for e, c := range q.Wide {
+		dst[e] = float32(int32(c)-zero) * q.Scales[q.Layout.Group(e)]
 	}
 }
 

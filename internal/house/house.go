@@ -14,6 +14,7 @@ var Rooms = map[string][]string{
 	"bq/internal/house":    {},
 	"bq/internal/parallel": {},
 	"bq/internal/onnxpb":   {}, // imported by tests alone
+	"bq/internal/moments":  {"bq/internal/kernel"},
 	"bq/internal/shape":    {"bq/onnxio"},
 	"bq/internal/infer":    {"bq/onnxio", "bq/internal/kernel"},
 	"bq/onnxio/onnxgo":     {"bq/onnxio", "bq/internal/infer"},
@@ -21,7 +22,8 @@ var Rooms = map[string][]string{
 	"bq/internal/compare":  {"bq/onnxio", "bq/internal/infer", "bq/internal/dataset", "bq/internal/drift", "bq/internal/parallel"},
 	"bq/convert": {
 		"bq/onnxio", "bq/balance", "bq/packing",
-		"bq/internal/kernel", "bq/internal/infer", "bq/internal/dataset", "bq/internal/drift", "bq/internal/compare", "bq/internal/parallel",
+		"bq/internal/kernel", "bq/internal/moments", "bq/internal/infer", "bq/internal/dataset", "bq/internal/drift", "bq/internal/compare",
+		"bq/internal/parallel",
 	},
 	"bq/verify": {
 		"bq/onnxio", "bq/internal/kernel", "bq/internal/infer", "bq/internal/dataset", "bq/internal/drift", "bq/internal/compare",

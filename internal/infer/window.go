@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"bq/internal/kernel"
+	"bq/onnxio"
 )
 
 // window holds the attributes that convolutions and pools share.
@@ -118,4 +119,35 @@ func (w *window) forward(in, size []int) (k *kernel.Window, out, end []int, err 
 func unitWindow() *kernel.Window {
 	u := [3]int{1, 1, 1}
 	return &kernel.Window{In: u, Kernel: u, Out: u, Stride: u, Dilation: u}
+}
+
+// Window returns the window that node n, a Conv or ConvTranspose of ONNX's own domain, lays over an input of the spatial
+// shape in with weights of the spatial shape size. That of ConvTranspose is the window whose transpose the node applies: In
+// stands for its output and Out for its input.
+func Window(n *onnxio.Node, in, size []int) (*kernel.Window, error) {
+	w := &window{
+		strides: windowInts(n, "strides"), pads: windowInts(n, "pads"), dilations: windowInts(n, "dilations"),
+		autoPad: n.StringAttr("auto_pad", "NOTSET"),
+	}
+	if len(in) != len(size) || !positive(size) || !positive(w.strides) || !positive(w.dilations) {
+		return nil, fmt.Errorf("sliding %v over %v: want positive sizes, strides and dilations", size, in)
+	}
+	if n.OpType == "ConvTranspose" {
+		k, _, err := w.backward(in, size, windowInts(n, "output_padding"), windowInts(n, "output_shape"))
+		return k, err
+	}
+	k, _, _, err := w.forward(in, size)
+	return k, err
+}
+
+func windowInts(n *onnxio.Node, name string) []int {
+	values := n.IntsAttr(name)
+	if values == nil {
+		return nil
+	}
+	list := make([]int, len(values))
+	for i, v := range values {
+		list[i] = int(max(-maxValueElements, min(maxValueElements, v)))
+	}
+	return list
 }

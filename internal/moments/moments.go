@@ -1,0 +1,183 @@
+// Package moments gathers the first and second moments of what a linear layer multiplies its weights with.
+//
+// The rows of a Geometry are the input vectors of the layer, one for each place of its output:
+//
+//	H = E[z z^T]        Second, the Hessian of the layer's squared output error up to a factor
+//	E[(x - z) z^T]      Shift, of two streams: x what the layer was trained on, z what it will see
+//
+// by group of channels that share no input (Conv with groups, the directions of a recurrent layer). Products are those of
+// package kernel in float32 over short runs of rows, added up in float64 in the order of the rows.
+package moments
+
+import (
+	"fmt"
+
+	"bq/internal/kernel"
+)
+
+// chunk is how many rows are multiplied in float32 before they are added to the sums.
+const chunk = 512
+
+// Sums are the sums over all rows added so far.
+type Sums struct {
+	groups, k int
+	n         int
+	second    [][]float64 // by group, [k, k]: of z z^T
+	shift     [][]float64 // of (x-z) z^T; nil without a twin
+	z, x      []float64   // [groups, k]
+	product   []float32
+	diff      []float32
+}
+
+// New returns empty sums for rows of groups*k values; twin tells whether a second stream goes beside the first.
+func New(groups, k int, twin bool) *Sums {
+	s := &Sums{groups: groups, k: k, z: make([]float64, groups*k), x: make([]float64, groups*k)}
+	for range groups {
+		s.second = append(s.second, make([]float64, k*k))
+		if twin {
+			s.shift = append(s.shift, make([]float64, k*k))
+		}
+	}
+	return s
+}
+
+// Bytes returns the memory that sums of that size take.
+func Bytes(groups, k int, twin bool) int64 {
+	n := int64(groups) * int64(k) * int64(k) * 8
+	if twin {
+		n *= 2
+	}
+	return n
+}
+
+// Groups and K return the sizes that New was given.
+func (s *Sums) Groups() int { return s.groups }
+
+// K returns the number of inputs in each group.
+func (s *Sums) K() int { return s.k }
+
+// Len returns the number of rows added.
+func (s *Sums) Len() int { return s.n }
+
+// Add adds n rows [n, groups*k] of z, and of its twin x where there is one, else nil. The result does not depend on threads.
+func (s *Sums) Add(z, x []float32, n, threads int) {
+	width := s.groups * s.k
+	if len(z) < n*width || s.shift != nil && len(x) < n*width {
+		panic(fmt.Sprintf("moments: adding %d rows of %d from %d and %d values", n, width, len(z), len(x)))
+	}
+	for at := 0; at < n; at += chunk {
+		m := min(chunk, n-at)
+		part := z[at*width : (at+m)*width]
+		var twin []float32
+		if s.shift != nil {
+			twin = x[at*width : (at+m)*width]
+		}
+		s.add(part, twin, m, threads)
+	}
+	s.n += n
+}
+
+// add is Add of at most one chunk.
+func (s *Sums) add(z, x []float32, n, threads int) {
+	width := s.groups * s.k
+	addRows(s.z, z, width)
+	if x != nil {
+		addRows(s.x, x, width)
+		s.diff = grown(s.diff, len(z))
+		for i, v := range z {
+			s.diff[i] = x[i] - v
+		}
+	}
+	s.product = grown(s.product, s.k*s.k)
+	for g := range s.groups {
+		s.multiply(s.second[g], z, z, g, n, threads)
+		if x != nil {
+			s.multiply(s.shift[g], s.diff, z, g, n, threads)
+		}
+	}
+}
+
+// direct is the number of inputs up to which a loop is quicker than a matrix product.
+const direct = 12
+
+// multiply adds a^T b over n rows of group g to dst.
+func (s *Sums) multiply(dst []float64, a, b []float32, g, n, threads int) {
+	width, k := s.groups*s.k, s.k
+	if k <= direct {
+		for r := range n {
+			p, q := a[r*width+g*k:][:k], b[r*width+g*k:][:k]
+			for i, v := range p {
+				if v == 0 {
+					continue
+				}
+				line := dst[i*k:][:k]
+				for j, w := range q {
+					line[j] += float64(v) * float64(w)
+				}
+			}
+		}
+		return
+	}
+	left := kernel.Matrix{Data: a[g*k:], RowStride: 1, ColStride: width}
+	right := kernel.Matrix{Data: b[g*k:], RowStride: width, ColStride: 1}
+	kernel.Gemm(s.product, k, k, k, n, left, right, threads)
+	for i, v := range s.product[:k*k] {
+		dst[i] += float64(v)
+	}
+}
+
+func addRows(dst []float64, rows []float32, width int) {
+	for at := 0; at+width <= len(rows); at += width {
+		for i, v := range rows[at : at+width] {
+			dst[i] += float64(v)
+		}
+	}
+}
+
+func grown(b []float32, n int) []float32 {
+	if cap(b) < n {
+		return make([]float32, n)
+	}
+	return b[:n]
+}
+
+// Mean returns E[z] of group g, [k].
+func (s *Sums) Mean(g int) []float64 { return s.mean(s.z, g) }
+
+// TwinMean returns E[x] of group g, [k].
+func (s *Sums) TwinMean(g int) []float64 { return s.mean(s.x, g) }
+
+func (s *Sums) mean(sum []float64, g int) []float64 {
+	m := make([]float64, s.k)
+	for i := range m {
+		m[i] = sum[g*s.k+i] / float64(max(1, s.n))
+	}
+	return m
+}
+
+// Second returns E[z z^T] of group g, [k, k], less the product of the means where it is centred: the part of the error that a
+// bias cannot take back.
+func (s *Sums) Second(g int, centred bool) []float64 {
+	return s.moment(s.second[g], s.Mean(g), s.Mean(g), centred)
+}
+
+// Shift returns E[(x-z) z^T] of group g, [k, k], centred as Second is.
+func (s *Sums) Shift(g int, centred bool) []float64 {
+	d := s.TwinMean(g)
+	for i, v := range s.Mean(g) {
+		d[i] -= v
+	}
+	return s.moment(s.shift[g], d, s.Mean(g), centred)
+}
+
+func (s *Sums) moment(sum, a, b []float64, centred bool) []float64 {
+	out := make([]float64, len(sum))
+	n := float64(max(1, s.n))
+	for i, v := range sum {
+		out[i] = v / n
+		if centred {
+			out[i] -= float64(a[i/s.k] * b[i%s.k])
+		}
+	}
+	return out
+}
