@@ -16,8 +16,8 @@ type Form int
 const (
 	// FormFloat holds plain values in the tensors' own types.
 	FormFloat Form = iota
-	// FormQDQ holds codes: DequantizeLinear for affine ones where the model's operator set has it for their groups,
-	// else Cast, Sub and Mul; Gather from a table and Mul for codebooks.
+	// FormQDQ holds codes: DequantizeLinear for affine ones where the model's operator set has it for their type and
+	// groups, else Cast, Sub and Mul; Gather from a table and Mul for codebooks.
 	FormQDQ
 )
 
@@ -44,7 +44,7 @@ type Lowered struct {
 	Gather     int       // behind Gather from a codebook
 	Arithmetic int       // behind Cast, Sub and Mul
 	Plain      []string  // weights left as plain values: their blocks cross the rows of the tensor
-	Widened    []Widened // weights of fewer than 8 bits, whose codes take 8
+	Widened    []Widened // weights of other than 8 or 16 bits, whose codes take the next of these
 }
 
 // Widened is a weight whose codes take more bits in the restored model than in the container.
@@ -164,7 +164,7 @@ func (s *site) agrees(t *packing.Tensor) error {
 
 // values returns the values of a quantized tensor, rounded to its element type.
 func values(t *packing.Tensor) []float32 {
-	w := make([]float32, len(t.Quant.Codes))
+	w := make([]float32, t.Quant.Len())
 	t.Quant.Dequantize(w)
 	roundTo(onnxio.DataType(t.Type), w)
 	return w
@@ -262,7 +262,7 @@ func (l *lowering) codes(s *site, q *packing.Quant, v view) {
 	if q.Levels != nil {
 		l.counts.Gather++
 		l.codebook(b, s, q, v, out)
-	} else if axis, ok := v.dequantizeAxis(l.opset(s)); ok {
+	} else if axis, ok := v.dequantizeAxis(l.opset(s), q.Bits); ok {
 		l.counts.Dequantize++
 		l.dequantize(b, s, q, out, axis)
 	} else {
@@ -272,8 +272,8 @@ func (l *lowering) codes(s *site, q *packing.Quant, v view) {
 	if out != s.Name {
 		b.add("Cast", s.Name, []string{out}, intAttr("to", int64(s.Tensor.Type)))
 	}
-	if q.Bits < 8 {
-		l.counts.Widened = append(l.counts.Widened, Widened{Name: s.name, Bits: q.Bits, BitsNow: 8})
+	if now := (q.Bits + 7) &^ 7; now > q.Bits {
+		l.counts.Widened = append(l.counts.Widened, Widened{Name: s.name, Bits: q.Bits, BitsNow: now})
 	}
 	l.replaced[s] = true
 	l.nodes[s.Graph] = append(l.nodes[s.Graph], b.nodes...)
@@ -375,9 +375,14 @@ func (l *lowering) dequantize(b *graphBuilder, s *site, q *packing.Quant, out st
 		shape = []int{len(q.Scales)}
 		attributes = append(attributes, intAttr("axis", int64(axis)))
 	}
-	zero := &onnxio.Array{Type: onnxio.Int8, Shape: shape, Data: make([]int8, len(q.Scales))}
-	if zeros != nil {
-		zero = &onnxio.Array{Type: onnxio.Uint8, Shape: shape, Data: zeros}
+	zero := &onnxio.Array{Type: codes.Type, Shape: shape}
+	switch {
+	case zeros != nil:
+		zero.Data = zeros
+	case codes.Type == onnxio.Int16:
+		zero.Data = make([]int16, len(q.Scales))
+	default:
+		zero.Data = make([]int8, len(q.Scales))
 	}
 	b.add("DequantizeLinear", out, []string{
 		b.constant(s.Name+"/codes", codes),
@@ -396,8 +401,16 @@ func stretched(q *packing.Quant) []float32 {
 }
 
 // signedCodes returns affine codes as int8 with zero point 0 where code - zero fits every group, which is the form
-// that integer kernels want; else as uint8 with the zero points, one per group.
+// that integer kernels want; else as uint8 with the zero points, one per group. Codes of more than 8 bits, whose zero
+// point is the middle, are int16 with zero point 0.
 func signedCodes(q *packing.Quant) (codes *onnxio.Array, zeros []uint8) {
+	if q.Bits > packing.MaxNarrow {
+		wide := make([]int16, len(q.Wide))
+		for e, c := range q.Wide {
+			wide[e] = int16(int(c) - q.Zero(0))
+		}
+		return &onnxio.Array{Type: onnxio.Int16, Data: wide}, nil
+	}
 	zeros = q.Zeros
 	if zeros == nil {
 		zeros = make([]uint8, len(q.Scales))

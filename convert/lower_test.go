@@ -162,10 +162,12 @@ func TestDequantizeLinearNeedsItsOperatorSet(t *testing.T) {
 	for _, c := range []struct {
 		axis  int
 		opset int64
+		bits  int
 		want  bool
-	}{{-1, 9, false}, {-1, 10, true}, {1, 12, false}, {1, 13, true}, {-2, 21, false}} {
-		if _, ok := (view{axis: c.axis}).dequantizeAxis(c.opset); ok != c.want {
-			t.Errorf("axis %d, opset %d: %v", c.axis, c.opset, ok)
+	}{{-1, 9, 8, false}, {-1, 10, 8, true}, {1, 12, 8, false}, {1, 13, 8, true}, {-2, 21, 8, false},
+		{1, 20, 9, false}, {-1, 20, 16, false}, {1, 21, 9, true}, {-1, 21, 16, true}, {-2, 21, 9, false}} {
+		if _, ok := (view{axis: c.axis}).dequantizeAxis(c.opset, c.bits); ok != c.want {
+			t.Errorf("axis %d, opset %d, %d bits: %v", c.axis, c.opset, c.bits, ok)
 		}
 	}
 }
@@ -210,6 +212,72 @@ func TestContainerAndGraphMustAgree(t *testing.T) {
 		}
 		if _, _, err := lower(m, FormFloat, c.get, c.want); err == nil {
 			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// widened returns the weight of a container with codes of more than 8 bits in the place of its own.
+func widened(t *testing.T, p *packing.File, bits int) *packing.Tensor {
+	t.Helper()
+	w := entry(t, p, "w")
+	q := w.Quant
+	q.Bits, q.Wide, q.Codes, q.Zeros, q.Levels = bits, make([]uint16, len(q.Codes)), nil, nil, nil
+	for i := range q.Wide {
+		q.Wide[i] = uint16(i*i*31+i*7) & (1<<bits - 1)
+	}
+	q.Wide[0], q.Wide[1] = 0, 1<<bits-1
+	return w
+}
+
+// Wide codes stand behind DequantizeLinear of int16 where the operator set has it, else behind Cast and Mul.
+func TestWideCodesInEveryForm(t *testing.T) {
+	for _, opset := range []int64{8, 10, 13, 21} {
+		for _, bits := range []int{9, 12, 16} {
+			for _, c := range []struct {
+				op    string
+				shape []int
+				group Group
+				plain bool // blocks cross rows
+				axis  bool // scales are those of an axis, or there is one
+			}{
+				{"Conv", []int{20, 4, 3, 3}, Group{}, false, true},
+				{"MatMul", []int{32, 20}, Group{}, false, true},
+				{"MatMul", []int{32, 20}, Group{PerTensor: true}, false, true},
+				{"Conv", []int{20, 4, 3, 3}, Group{Block: 18}, false, false},
+				{"ConvTranspose", []int{20, 6, 2, 2}, Group{Block: 16}, true, false},
+			} {
+				name := fmt.Sprintf("%s %v %+v, opset %d, %d bits", c.op, c.shape, c.group, opset, bits)
+				ir := int64(8)
+				if opset == 8 {
+					ir = 3
+				}
+				f := weighted(opset, ir, c.op, onnxio.Float, c.shape).file(t)
+				_, p, _ := converted(t, f, Options{Bits: 8, Group: c.group})
+				graph, err := p.Graph()
+				if err != nil {
+					t.Fatal(err)
+				}
+				w := widened(t, p, bits)
+				want := bitsOfAll(values(w))
+				for _, form := range []Form{FormFloat, FormQDQ} {
+					m, err := onnxio.Parse(graph)
+					if err != nil {
+						t.Fatal(err)
+					}
+					counts, _, err := lower(m, form, func(string) (*packing.Tensor, error) { return w, nil }, 1)
+					if err != nil {
+						t.Fatalf("%s: %v", name, err)
+					}
+					if got := evaluated(t, m); !slices.Equal(got, want) {
+						t.Errorf("%s: form %d differs", name, form)
+					}
+					coded := form == FormQDQ && !c.plain
+					linear := coded && c.axis && opset >= 21
+					if (counts.Dequantize == 1) != linear || (counts.Arithmetic == 1) != (coded && !linear) || (len(counts.Widened) == 1) != (coded && bits < 16) {
+						t.Errorf("%s: form %d: %+v", name, form, counts)
+					}
+				}
+			}
 		}
 	}
 }

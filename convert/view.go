@@ -70,16 +70,20 @@ func (v view) order(groups []float32) []float32 {
 	return list
 }
 
-// Operator sets from which DequantizeLinear takes one scale, and one scale per index of an axis (ONNX, Changelog.md).
+// Operator sets from which DequantizeLinear takes one scale, one scale per index of an axis, and codes of 16 bits (ONNX,
+// Changelog.md).
 const (
 	opsetDequantize        = 10
 	opsetDequantizePerAxis = 13
+	opsetDequantizeWide    = 21
 )
 
-// dequantizeAxis returns the axis of a DequantizeLinear in the given operator set, -1 for one scale; false where the
-// set has no such operator for this view.
-func (v view) dequantizeAxis(opset int64) (int, bool) {
+// dequantizeAxis returns the axis of a DequantizeLinear of codes of the given bits in the given operator set, -1 for one
+// scale; false where the set has no such operator for this view.
+func (v view) dequantizeAxis(opset int64, bits int) (int, bool) {
 	switch {
+	case bits > packing.MaxNarrow && opset < opsetDequantizeWide:
+		return 0, false
 	case v.axis >= 0:
 		return v.axis, opset >= opsetDequantizePerAxis
 	case v.axis == -1:

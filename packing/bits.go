@@ -78,12 +78,66 @@ func unusedClear(last byte, rest, bits int) bool {
 	return used == 0 || last>>used == 0
 }
 
+// PackWide is PackBits for codes of 9 to 16 bits.
+func PackWide(dst []byte, codes []uint16, bits int) {
+	checkWide(len(dst), len(codes), bits)
+	over, pending, held := uint16(0), uint64(0), 0
+	at := 0
+	for _, c := range codes {
+		over |= c >> (bits - 1) >> 1
+		pending |= uint64(c) << held
+		for held += bits; held >= 8; held -= 8 {
+			dst[at] = byte(pending)
+			pending >>= 8
+			at++
+		}
+	}
+	if held > 0 {
+		dst[at] = byte(pending)
+	}
+	if over != 0 {
+		panic(fmt.Sprintf("packing: a code does not fit in %d bits", bits))
+	}
+}
+
+// UnpackWide is UnpackBits for codes of 9 to 16 bits.
+func UnpackWide(dst []uint16, src []byte, bits int) error {
+	checkWide(len(src), len(dst), bits)
+	pending, held := uint64(0), 0
+	at := 0
+	for i := range dst {
+		for held < bits {
+			pending |= uint64(src[at]) << held
+			held += 8
+			at++
+		}
+		dst[i] = uint16(pending & (1<<bits - 1))
+		pending >>= bits
+		held -= bits
+	}
+	if pending != 0 {
+		return errUnusedBits
+	}
+	return nil
+}
+
 var errUnusedBits = errors.New("unused bits of the last byte are not zero")
 
 func checkPacked(packed, n, bits int) {
-	if bits < 1 || bits > 8 {
+	if bits < 1 || bits > MaxNarrow {
 		panic(fmt.Sprintf("packing: %d bits per code, want 1 to 8", bits))
 	}
+	checkLength(packed, n, bits)
+}
+
+func checkWide(packed, n, bits int) {
+	if bits <= MaxNarrow || bits > MaxBits {
+		panic(fmt.Sprintf("packing: %d bits per code, want 9 to %d", bits, MaxBits))
+	}
+	checkLength(packed, n, bits)
+}
+
+func checkLength(packed, n, bits int) {
 	if packed != PackedLen(n, bits) {
 		panic(fmt.Sprintf("packing: %d bytes for %d codes of %d bits, want %d", packed, n, bits, PackedLen(n, bits)))
 	}
@@ -140,4 +194,35 @@ func fits(codes []uint8, bits int) bool {
 		over |= uint64(codes[i])
 	}
 	return over&^laneMask(bits) == 0
+}
+
+// packCodes packs codes from to end of q into dst.
+func (q *Quant) packCodes(dst []byte, from, end int) {
+	if q.Bits > MaxNarrow {
+		PackWide(dst, q.Wide[from:end], q.Bits)
+		return
+	}
+	PackBits(dst, q.Codes[from:end], q.Bits)
+}
+
+// unpackCodes makes room for n codes and fills it from src.
+func (q *Quant) unpackCodes(src []byte, n int) error {
+	if q.Bits > MaxNarrow {
+		q.Wide = make([]uint16, n)
+		return UnpackWide(q.Wide, src, q.Bits)
+	}
+	q.Codes = make([]uint8, n)
+	return UnpackBits(q.Codes, src, q.Bits)
+}
+
+// fit reports whether every code is below 1<<Bits.
+func (q *Quant) fit() bool {
+	if q.Bits <= MaxNarrow {
+		return fits(q.Codes, q.Bits)
+	}
+	over := uint16(0)
+	for _, c := range q.Wide {
+		over |= c
+	}
+	return int(over) < 1<<q.Bits
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -157,5 +158,67 @@ func BenchmarkUnpackBits(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+func TestPackWideByHand(t *testing.T) {
+	for _, test := range []struct {
+		bits  int
+		codes []uint16
+		want  []byte
+	}{
+		{9, nil, nil},
+		{9, []uint16{0x1ff, 1}, []byte{0xff, 0b0000001_1, 0}},
+		{12, []uint16{0xabc, 0x123}, []byte{0xbc, 0x3a, 0x12}},
+		{16, []uint16{0x0102, 0xffff}, []byte{2, 1, 0xff, 0xff}},
+	} {
+		got := make([]byte, PackedLen(len(test.codes), test.bits))
+		PackWide(got, test.codes, test.bits)
+		if !bytes.Equal(got, test.want) {
+			t.Errorf("%d bits, %v: got %08b, want %08b", test.bits, test.codes, got, test.want)
+		}
+	}
+}
+
+// The definition, bit by bit, is the reference.
+func TestPackWideRoundTrip(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for bits := 9; bits <= 16; bits++ {
+		for n := 0; n <= 40; n++ {
+			codes := make([]uint16, n)
+			want := make([]byte, PackedLen(n, bits))
+			for i := range codes {
+				codes[i] = uint16(rng.UintN(1 << bits))
+				for j := range bits {
+					want[(i*bits+j)/8] |= byte(codes[i]>>j&1) << ((i*bits + j) % 8)
+				}
+			}
+			packed := make([]byte, len(want))
+			PackWide(packed, codes, bits)
+			if !bytes.Equal(packed, want) {
+				t.Fatalf("packing %d codes of %d bits: got %x, want %x", n, bits, packed, want)
+			}
+			got := make([]uint16, n)
+			if err := UnpackWide(got, packed, bits); err != nil || !slices.Equal(got, codes) {
+				t.Fatalf("unpacking %d codes of %d bits: got %v, %v, want %v", n, bits, got, err, codes)
+			}
+			for b := n * bits; b < 8*len(packed); b++ {
+				packed[b/8] ^= 1 << (b % 8)
+				if UnpackWide(got, packed, bits) == nil {
+					t.Fatalf("unpacking %d codes of %d bits: unused bit %d is not noticed", n, bits, b)
+				}
+				packed[b/8] ^= 1 << (b % 8)
+			}
+		}
+	}
+	for name, f := range map[string]func(){
+		"8 bits":    func() { PackWide(make([]byte, 1), make([]uint16, 1), 8) },
+		"17 bits":   func() { PackWide(make([]byte, 3), make([]uint16, 1), 17) },
+		"too long":  func() { PackWide(make([]byte, 3), make([]uint16, 1), 9) },
+		"too large": func() { PackWide(make([]byte, 2), []uint16{512}, 9) },
+	} {
+		if !panics(f) {
+			t.Errorf("%s: no panic", name)
+		}
 	}
 }

@@ -95,6 +95,12 @@ func edges() *content {
 			Scales: []float32{zero}, Zeros: []uint8{255}, Codes: []uint8{255}}},
 		{Name: "blocks", Shape: []int64{2, 2, 5}, Quant: &Quant{Bits: 4, Layout: Layout{2, 2, 5, 4},
 			Scales: []float32{1, 2, 3, 4, 5, math.MaxFloat32}, Codes: make([]uint8, 20)}},
+		{Name: "wide", Shape: []int64{1, 5}, Quant: &Quant{Bits: 9, Layout: Layout{1, 1, 5, 0}, Stretch: 1.5,
+			Scales: []float32{0.1}, Wide: []uint16{0, 511, 256, 255, 1}}},
+		{Name: "widest", Shape: []int64{3}, Quant: &Quant{Bits: 16, Layout: Layout{1, 3, 1, 0},
+			Scales: []float32{1, 2, 3}, Wide: []uint16{0, 65535, 32768}}},
+		{Name: "no wide codes", Shape: []int64{0}, Quant: &Quant{Bits: 10, Layout: Layout{1, 1, 0, 0},
+			Scales: []float32{}, Wide: []uint16{}}},
 		{Name: "all zero scales", Shape: []int64{4}, Quant: &Quant{Bits: 1, Layout: Layout{1, 4, 1, 0},
 			Scales: make([]float32, 4), Codes: []uint8{1, 0, 1, 0}}},
 	}}
@@ -207,6 +213,12 @@ func TestWriterRefuses(t *testing.T) {
 		change(q)
 		return Tensor{Name: "q", Shape: []int64{4}, Quant: q}
 	}
+	wide := func(change func(*Quant)) Tensor {
+		return quant(func(q *Quant) {
+			q.Bits, q.Codes, q.Wide = 9, nil, make([]uint16, 4)
+			change(q)
+		})
+	}
 	for want, bad := range map[string]Tensor{
 		"name of 0 bytes":       {Shape: []int64{1}, Data: []byte{1}},
 		"twice":                 {Name: "there", Shape: []int64{1}, Data: []byte{1}},
@@ -221,7 +233,12 @@ func TestWriterRefuses(t *testing.T) {
 		"method of 256":         quant(func(q *Quant) { q.Method = strings.Repeat("m", 256) }),
 		"exponent NaN":          quant(func(q *Quant) { q.P = nan }),
 		"0 bits":                quant(func(q *Quant) { q.Bits = 0 }),
-		"9 bits":                quant(func(q *Quant) { q.Bits = 9 }),
+		"17 bits":               quant(func(q *Quant) { q.Bits = 17 }),
+		"0 codes, want 4":       quant(func(q *Quant) { q.Bits = 9 }),
+		"beside wider ones":     quant(func(q *Quant) { q.Wide = make([]uint16, 4) }),
+		"does not fit in 9":     wide(func(q *Quant) { q.Wide[1] = 512 }),
+		"zero points or levels": wide(func(q *Quant) { q.Zeros = []uint8{1} }),
+		"codes of 16 bits":      wide(func(q *Quant) { q.Bits, q.Levels = 16, make([]float32, 1<<16) }),
 		"layout {1 1 3 0}":      quant(func(q *Quant) { q.Layout.Inner = 3 }),
 		"layout {1 1 4 -1}":     quant(func(q *Quant) { q.Layout.Block = -1 }),
 		"codec 7":               quant(func(q *Quant) { q.Codec = 7 }),

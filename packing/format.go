@@ -18,6 +18,7 @@ const (
 	MaxNameBytes    = 1 << 16  // a tensor name or a metadata key
 	MaxLabelBytes   = 255      // a note or a method
 	MaxRank         = 64       // dimensions of a tensor
+	MaxBits         = 16       // bits of a code
 	MaxElements     = 1 << 40  // elements of a tensor
 	MaxElementBytes = 16       // raw bytes per element of a kept tensor (complex128)
 	MaxZstdRatio    = 1 << 15  // decoded bytes per stored one: 128 KiB from a block of 4 bytes

@@ -1,7 +1,7 @@
 // Package packing turns codes, names and opaque graph bytes into a .bq file and back.
 //
 // A .bq file holds one model: its metadata, its graph without weights, and its tensors, each one
-// either kept (raw bytes) or quantized (codes of 1 to 8 bits with their scales). The package knows no
+// either kept (raw bytes) or quantized (codes of 1 to 16 bits with their scales). The package knows no
 // ONNX: the graph is a byte string and an element type a number. FORMAT.md describes every byte of
 // the file; the rule numbers R1, R2, ... in errors are those of its section "Rules for readers".
 //
@@ -100,14 +100,34 @@ type Tensor struct {
 type Quant struct {
 	Method  string    // member of the quantizer family, for people
 	P       float32   // exponent of that member, finite, for people
-	Bits    int       // bits of a code, 1-8
+	Bits    int       // bits of a code, 1-16
 	Layout  Layout    // Elements() equals the number of elements of the tensor
 	Codec   Codec     // how the codes are stored
 	Scales  []float32 // one per group, finite
 	Stretch float32   // affine: multiplies all scales, finite and above 0; 0 means 1
-	Zeros   []uint8   // affine: one per group, below 1<<Bits; nil: all are 1<<(Bits-1)
-	Levels  []float32 // codebook: 1<<Bits finite values
-	Codes   []uint8   // one per element in row-major order, below 1<<Bits
+	Zeros   []uint8   // affine: one per group, below 1<<Bits; nil: all are 1<<(Bits-1), and always so above 8 bits
+	Levels  []float32 // codebook: 1<<Bits finite values; nil above 8 bits
+	Codes   []uint8   // up to 8 bits: one per element in row-major order, below 1<<Bits
+	Wide    []uint16  // above 8 bits: the same in place of Codes, which is nil
+}
+
+// MaxNarrow is the most bits of codes that stand in Quant.Codes; codes of more stand in Quant.Wide.
+const MaxNarrow = 8
+
+// Len returns the number of codes.
+func (q *Quant) Len() int {
+	if q.Bits > MaxNarrow {
+		return len(q.Wide)
+	}
+	return len(q.Codes)
+}
+
+// Code returns the code of element i in row-major order.
+func (q *Quant) Code(i int) int {
+	if q.Bits > MaxNarrow {
+		return int(q.Wide[i])
+	}
+	return int(q.Codes[i])
 }
 
 // Dequantize stores the value of every element in dst, in row-major order. With s and z the scale and
@@ -119,9 +139,9 @@ type Quant struct {
 // where s is first multiplied by Stretch, rounded to float32, if there is one. So the result has the same bits on every machine. A product beyond the float32 range is an infinity.
 // dst must have one place per code, and q the lengths that its fields promise; else it panics.
 func (q *Quant) Dequantize(dst []float32) {
-	if len(dst) != len(q.Codes) || len(dst) != q.Layout.Elements() {
+	if len(dst) != q.Len() || len(dst) != q.Layout.Elements() {
 		panic(fmt.Sprintf("packing: dequantizing %d codes of %d elements into %d places",
-			len(q.Codes), q.Layout.Elements(), len(dst)))
+			q.Len(), q.Layout.Elements(), len(dst)))
 	}
 	l := q.Layout
 	perChannel := l.BlocksPerChannel()
@@ -135,7 +155,7 @@ func (q *Quant) Dequantize(dst []float32) {
 					block = pos / l.Block
 					run = min(run, l.Block-pos%l.Block)
 				}
-				q.dequantizeRun(dst[at:at+run], q.Codes[at:at+run], c*perChannel+block)
+				q.dequantizeRun(dst[at:at+run], at, c*perChannel+block)
 				at += run
 				i += run
 			}
@@ -151,23 +171,36 @@ func (q *Quant) Scale(group int) float32 {
 	return q.Scales[group]
 }
 
-// dequantizeRun restores consecutive elements of one group.
-func (q *Quant) dequantizeRun(dst []float32, codes []uint8, group int) {
+// dequantizeRun restores consecutive elements of one group, the first of which is element at.
+func (q *Quant) dequantizeRun(dst []float32, at, group int) {
 	s := q.Scale(group)
-	if q.Levels != nil {
-		levels := q.Levels
-		for i, c := range codes {
-			dst[i] = levels[c] * s
-		}
+	if q.Bits > MaxNarrow {
+		centred(dst, q.Wide[at:], q.Zero(group), s)
 		return
 	}
-	z := 1 << (q.Bits - 1)
-	if q.Zeros != nil {
-		z = int(q.Zeros[group])
+	if q.Levels == nil {
+		centred(dst, q.Codes[at:], q.Zero(group), s)
+		return
 	}
-	for i, c := range codes {
-		dst[i] = float32(int(c)-z) * s
+	levels, codes := q.Levels, q.Codes[at:]
+	for i := range dst {
+		dst[i] = levels[codes[i]] * s
 	}
+}
+
+// centred stores (code - z) * s for as many codes as dst has places.
+func centred[T uint8 | uint16](dst []float32, codes []T, z int, s float32) {
+	for i := range dst {
+		dst[i] = float32(int(codes[i])-z) * s
+	}
+}
+
+// Zero returns the zero point of a group of affine codes.
+func (q *Quant) Zero(group int) int {
+	if q.Zeros == nil {
+		return 1 << (q.Bits - 1)
+	}
+	return int(q.Zeros[group])
 }
 
 // finite reports whether every value is neither NaN nor an infinity.

@@ -219,8 +219,8 @@ func (p *parser) quantized(e *Entry) {
 	e.Method = p.string(MaxLabelBytes, "method")
 	e.P = math.Float32frombits(p.u32())
 	e.Bits = int(p.u8())
-	if p.err == nil && (e.Bits < 1 || e.Bits > 8) {
-		p.fail(ruleBits, "bits: %d, want 1 to 8", e.Bits)
+	if p.err == nil && (e.Bits < 1 || e.Bits > MaxBits) {
+		p.fail(ruleBits, "bits: %d, want 1 to %d", e.Bits, MaxBits)
 	}
 	if !finite([]float32{e.P}) {
 		p.fail(ruleExponent, "exponent: %v, want a finite number", e.P)
@@ -254,6 +254,10 @@ func (p *parser) checkForms(e *Entry) {
 	}
 	if e.Codebook && e.forms.zeros() != zerosDefault {
 		p.fail(ruleForms, "params: zero points beside levels")
+		return
+	}
+	if e.Bits > MaxNarrow && (e.Codebook || e.forms.zeros() != zerosDefault) {
+		p.fail(ruleForms, "params: zero points or levels for codes of %d bits", e.Bits)
 		return
 	}
 	s, z, l := e.forms.size(e.Layout.Groups(), e.Bits)

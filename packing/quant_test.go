@@ -43,6 +43,8 @@ func TestDequantizeByHand(t *testing.T) {
 			[]float32{-2, -1, 0, 0.5}},
 		"affine, zeros": {Quant{Bits: 8, Layout: Layout{1, 1, 2, 0}, Scales: []float32{2}, Zeros: []uint8{255}, Codes: []uint8{0, 255}},
 			[]float32{-510, 0}},
+		"wide": {Quant{Bits: 10, Layout: Layout{1, 2, 2, 0}, Scales: []float32{2, 0.5}, Wide: []uint16{0, 513, 1023, 512}},
+			[]float32{-1024, 2, 255.5, 0}},
 		"channels inside": {Quant{Bits: 1, Layout: Layout{2, 2, 1, 0}, Scales: []float32{1, 10}, Codes: []uint8{0, 0, 0, 1}},
 			[]float32{-1, -10, -1, 0}},
 		// Channel 0 has elements 0, 1, 4, 5: blocks of 3 hold {0, 1, 4} and {5}.

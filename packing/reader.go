@@ -254,8 +254,7 @@ func (f *File) codes(e *Entry, q *Quant) error {
 	if err != nil {
 		return err
 	}
-	q.Codes = make([]uint8, e.Elements)
-	if err := UnpackBits(q.Codes, b, e.Bits); err != nil {
+	if err := q.unpackCodes(b, int(e.Elements)); err != nil {
 		return formatError(ruleUnusedBits, e.Offset, e.Name, "%s: %v", what, err)
 	}
 	return nil

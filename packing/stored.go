@@ -1,8 +1,32 @@
 package packing
 
-// StoredLen returns how many bytes q takes in a container: its packed codes, and the scales, zero points and levels
+import "fmt"
+
+// StoredLen returns how many bytes q takes in a container with packed codes: these, and the scales, zero points and levels
 // in the shortest form that is exact. Alignment and the index entry come on top.
 func (q *Quant) StoredLen() int {
 	params, _ := appendParams(nil, q)
-	return PackedLen(len(q.Codes), q.Bits) + len(params)
+	return PackedLen(q.Len(), q.Bits) + len(params)
+}
+
+// CodesLen returns the bytes of the codes section of q, a tensor of the given shape, under codec c. It panics where c is
+// no codec for codes.
+func (q *Quant) CodesLen(shape []int64, c Codec) int {
+	switch c {
+	case CodecPacked:
+		return PackedLen(q.Len(), q.Bits)
+	}
+	panic(fmt.Sprintf("packing: codec %d is none for codes", c))
+}
+
+// Smallest returns the codec that stores the codes of q, a tensor of the given shape, in the fewest bytes; of equals, the
+// one that is faster to decode.
+func (q *Quant) Smallest(shape []int64) Codec {
+	best, least := CodecPacked, q.CodesLen(shape, CodecPacked)
+	for _, c := range [...]Codec{CodecPacked} {
+		if n := q.CodesLen(shape, c); n < least {
+			best, least = c, n
+		}
+	}
+	return best
 }

@@ -154,6 +154,16 @@ func (d *draft) params(name string, f forms, params []byte) {
 	d.resum()
 }
 
+// widen gives the n codes of a tensor 9 bits, all of them zero.
+func (d *draft) widen(name string, n int) {
+	i := slices.IndexFunc(d.x.entries, func(e Entry) bool { return e.Name == name })
+	e := &d.x.entries[i]
+	params := d.sections[i+1][e.CodesBytes:]
+	e.Bits, e.CodesBytes = 9, int64(PackedLen(n, 9))
+	d.sections[i+1] = append(make([]byte, e.CodesBytes), params...)
+	d.resum()
+}
+
 func (d *draft) extra(id int64, b []byte) {
 	d.sections = append(d.sections, b)
 	d.x.extras = append(d.x.extras, extra{id: id, stored: int64(len(b)), sum: checksum(b)})
@@ -235,7 +245,7 @@ var vectors = []vector{
 	{"R18-for-nothing", func(d *draft) { e, _ := d.tensor("kept"); e.Shape = []int64{0} }},
 	{"R18-nothing", func(d *draft) { d.sections[1] = nil; e, _ := d.tensor("kept"); e.DataBytes = 0; d.resum() }},
 	{"R19-none", func(d *draft) { e, _ := d.tensor("affine"); e.Bits = 0 }},
-	{"R19-nine", func(d *draft) { e, _ := d.tensor("affine"); e.Bits = 9 }},
+	{"R19-seventeen", func(d *draft) { e, _ := d.tensor("affine"); e.Bits = 17 }},
 	{"R20-nan", func(d *draft) { e, _ := d.tensor("affine"); e.P = float32(math.NaN()) }},
 	{"R20-infinity", func(d *draft) { e, _ := d.tensor("affine"); e.P = float32(math.Inf(-1)) }},
 	{"R21-product", func(d *draft) { e, _ := d.tensor("affine"); e.Layout.Inner++ }},
@@ -248,6 +258,8 @@ var vectors = []vector{
 	{"R23-zeros-beside-levels", func(d *draft) {
 		d.params("book", makeForms(scalesFloat32, zerosPacked, levelsFloat32), append(floats(0.1), append([]byte{3}, floats(0.1, 1, 2, 3)...)...))
 	}},
+	{"R23-zeros-of-wide-codes", func(d *draft) { d.widen("affine", 10) }},
+	{"R23-levels-of-wide-codes", func(d *draft) { d.widen("short", 10) }},
 	{"R23-form-unsupported", func(d *draft) { e, _ := d.tensor("affine"); e.forms |= 15 }},
 	{"R24-order", func(d *draft) { d.extra(4, nil); d.extra(2, nil) }},
 	{"R24-twice", func(d *draft) { d.extra(2, nil); d.extra(2, nil) }},

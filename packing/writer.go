@@ -122,15 +122,15 @@ func (w *Writer) quant(e *Entry, q *Quant) {
 	e.Quantized = true
 	e.Method, e.P, e.Bits, e.Layout, e.Codec = q.Method, q.P, q.Bits, q.Layout, q.Codec
 	const chunk = 1 << 16 // codes; a multiple of 8, so that chunks join without a gap
-	buf := make([]byte, PackedLen(min(chunk, len(q.Codes)), q.Bits))
-	for codes := q.Codes; len(codes) > 0; {
-		n := min(chunk, len(codes))
-		packed := buf[:PackedLen(n, q.Bits)]
-		PackBits(packed, codes[:n], q.Bits)
+	n := q.Len()
+	buf := make([]byte, PackedLen(min(chunk, n), q.Bits))
+	for from := 0; from < n; from += chunk {
+		end := min(from+chunk, n)
+		packed := buf[:PackedLen(end-from, q.Bits)]
+		q.packCodes(packed, from, end)
 		e.sum = crc32.Update(e.sum, castagnoli, packed)
 		e.CodesBytes += int64(len(packed))
 		w.write(packed)
-		codes = codes[n:]
 	}
 	var params []byte
 	params, e.forms = appendParams(nil, q)
@@ -170,15 +170,19 @@ func (q *Quant) check(n int64) error {
 		return fmt.Errorf("method of %d bytes, want at most %d", len(q.Method), MaxLabelBytes)
 	case !finite([]float32{q.P}):
 		return fmt.Errorf("exponent %v, want a finite number", q.P)
-	case q.Bits < 1 || q.Bits > 8:
-		return fmt.Errorf("%d bits, want 1 to 8", q.Bits)
+	case q.Bits < 1 || q.Bits > MaxBits:
+		return fmt.Errorf("%d bits, want 1 to %d", q.Bits, MaxBits)
 	case !q.Layout.valid(n):
 		return fmt.Errorf("layout %v, want %d elements", q.Layout, n)
 	case q.Codec != CodecPacked:
 		return fmt.Errorf("codec %d is not known", q.Codec)
-	case int64(len(q.Codes)) != n:
-		return fmt.Errorf("%d codes, want %d", len(q.Codes), n)
-	case !fits(q.Codes, q.Bits):
+	case int64(q.Len()) != n:
+		return fmt.Errorf("%d codes, want %d", q.Len(), n)
+	case len(q.Codes)+len(q.Wide) != q.Len():
+		return fmt.Errorf("codes of up to %d bits beside wider ones", MaxNarrow)
+	case q.Bits > MaxNarrow && (q.Zeros != nil || q.Levels != nil):
+		return fmt.Errorf("zero points or levels for codes of %d bits", q.Bits)
+	case !q.fit():
 		return fmt.Errorf("a code does not fit in %d bits", q.Bits)
 	case len(q.Scales) != q.Layout.Groups() || !finite(q.Scales):
 		return fmt.Errorf("%d scales, want %d finite ones", len(q.Scales), q.Layout.Groups())

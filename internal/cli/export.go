@@ -224,8 +224,16 @@ func loweredText(l *convert.Lowered, form string) string {
 	add(l.Arithmetic, "Cast and Mul")
 	add(len(l.Plain), "plain")
 	text := strings.Join(parts, ", ")
-	if len(l.Widened) > 0 {
-		text += fmt.Sprintf("; widened %s to 8 bits", plural(len(l.Widened), "tensor"))
+	for _, bits := range []int{8, 16} {
+		n := 0
+		for _, w := range l.Widened {
+			if w.BitsNow == bits {
+				n++
+			}
+		}
+		if n > 0 {
+			text += fmt.Sprintf("; widened %s to %d bits", plural(n, "tensor"), bits)
+		}
 	}
 	return text
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	urfave "github.com/urfave/cli/v2"
@@ -331,7 +332,9 @@ type detailRecord struct {
 	Zeros   []int     `json:"zero_points,omitempty"`
 	Levels  []float32 `json:"levels,omitempty"`
 	Edges   []float32 `json:"edges,omitempty"`
-	Counts  []int     `json:"counts,omitempty"`
+	Counts  []int     `json:"counts,omitempty"`          // of each code; above 8 bits see the two below
+	First   int       `json:"first_code,omitempty"`      // that the first count is of
+	Each    int       `json:"codes_per_count,omitempty"` // how many neighbours share a count
 }
 
 func newDetailRecord(v convert.Coverage, t *packing.Tensor) detailRecord {
@@ -340,7 +343,11 @@ func newDetailRecord(v convert.Coverage, t *packing.Tensor) detailRecord {
 	if q == nil {
 		return r
 	}
-	r.Scales, r.Stretch, r.Levels, r.Counts = q.Scales, q.Stretch, q.Levels, codeCounts(q)
+	r.Scales, r.Stretch, r.Levels = q.Scales, q.Stretch, q.Levels
+	h := newHistogram(q)
+	if r.Counts = h.counts; q.Bits > packing.MaxNarrow {
+		r.First, r.Each = h.first, h.each
+	}
 	for _, z := range q.Zeros {
 		r.Zeros = append(r.Zeros, int(z))
 	}
@@ -350,13 +357,40 @@ func newDetailRecord(v convert.Coverage, t *packing.Tensor) detailRecord {
 	return r
 }
 
-// codeCounts counts how often each code is used.
-func codeCounts(q *packing.Quant) []int {
+// histogram tells how often each code is used, or each run of neighbours.
+type histogram struct {
+	counts []int
+	first  int // code that the first count starts with
+	each   int // codes of a count
+}
+
+// histogramRows is the most counts for codes of more than 8 bits.
+const histogramRows = 64
+
+// newHistogram counts the codes of a tensor: up to 8 bits all that there are, each by itself; above, those from the
+// lowest to the highest that is used, in runs of a power of two.
+func newHistogram(q *packing.Quant) histogram {
 	counts := make([]int, 1<<q.Bits)
-	for _, code := range q.Codes {
-		counts[code]++
+	for i := range q.Len() {
+		counts[q.Code(i)]++
 	}
-	return counts
+	h := histogram{counts: counts, each: 1}
+	if q.Bits <= packing.MaxNarrow {
+		return h
+	}
+	end := len(counts)
+	for ; end > 1 && counts[end-1] == 0; end-- {
+	}
+	for ; h.first < end-1 && counts[h.first] == 0; h.first++ {
+	}
+	for (end-h.first+h.each-1)/h.each > histogramRows {
+		h.each *= 2
+	}
+	h.counts = make([]int, (end-h.first+h.each-1)/h.each)
+	for code := h.first; code < end; code++ {
+		h.counts[(code-h.first)/h.each] += counts[code]
+	}
+	return h
 }
 
 // edge returns the border between code and the next, half-way between their levels.
@@ -374,13 +408,14 @@ func (s *session) tensorDetail(v convert.Coverage, t *packing.Tensor) {
 		low, high = min(low, float64(x)), max(high, float64(x))
 	}
 	s.printf("  %s from %.6g to %.6g\n", plural(len(q.Scales), "scale"), low, high)
-	counts := codeCounts(q)
-	most := 1
-	for _, n := range counts {
-		most = max(most, n)
-	}
-	for code, n := range counts {
+	h := newHistogram(q)
+	most := slices.Max(append([]int{1}, h.counts...))
+	for i, n := range h.counts {
+		code := h.first + i*h.each
 		s.printf("  %3d  %s  %8s  %s\n", code, levelText(q, code), thousands(n), strings.Repeat("#", (n*histogramWidth+most-1)/most))
+	}
+	if h.each > 1 {
+		s.printf("  each line counts %d codes, the one named and those above it\n", h.each)
 	}
 }
 
