@@ -187,11 +187,15 @@ func subtract(dst, x []float64, e float64) {
 
 // Compensate returns the weights [rows, k] that do on changed inputs what w [rows, k] does on the original ones, as nearly as
 // they can: w + w S (h + damp*mean(diag h)*I)^-1, the ridge regression toward w, where h [k, k] is E[z z^T] of the changed
-// inputs z and shift [k, k] is E[(x-z) z^T], x the original ones. nil where the matrix cannot be factored.
+// inputs z and shift [k, k] is E[(x-z) z^T], x the original ones. nil where the matrix cannot be factored, damp is below
+// zero or a value is not finite. Nothing that is given is changed.
 func Compensate(w []float64, rows int, h, shift []float64, k int, damp float64) []float64 {
+	if rows == 0 {
+		return []float64{}
+	}
 	a := append([]float64(nil), h...)
 	add := damp * meanDiagonal(h, k)
-	if !(add > 0) || add > math.MaxFloat64 {
+	if !(add >= 0) || add > math.MaxFloat64 {
 		return nil
 	}
 	for i := range k {
