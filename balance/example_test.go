@@ -79,3 +79,43 @@ func ExampleHistogram() {
 	fmt.Println(lo, hi, scale, zero)
 	// Output: 0 5.1 0.02 0
 }
+
+// Of two inputs that are mostly alike, the second weight takes back what rounding did to the first.
+func ExampleFeedback() {
+	h := []float64{2, 1, 1, 2} // E[x x^T]
+	f, err := balance.NewFeedback(h, 2, 0)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	codes := make([]int16, 2)
+	f.Run([]float64{0.4, 0.4}, 1, 1, func(row, column int, x float64) float64 {
+		codes[column] = balance.Nearest(x, 1)
+		return float64(codes[column])
+	})
+	fmt.Println(codes)
+	// Output: [0 1]
+}
+
+// Integers of any width, and the step of each channel.
+func ExampleFromIntegers() {
+	l := balance.Layout{Outer: 1, Channels: 2, Inner: 3}
+	q, err := balance.FromIntegers([]int16{-1, 0, 1, 300, 0, -2}, l, []float32{0.5, 0.125})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	decoded := make([]float32, 6)
+	q.Dequantize(decoded)
+	fmt.Println(q.Bits, decoded)
+	// Output: 10 [-0.5 0 0.5 37.5 0 -0.25]
+}
+
+// With a price on bits, a value is coded as a smaller integer than the nearest.
+func ExamplePrices_Choose() {
+	p := balance.NewPrices(balance.TallyOf([]int16{0, 0, 0, 0, 1, 1, -1}))
+	for _, lambda := range []float64{0, 0.2, 2} {
+		fmt.Print(p.Choose(1.6, 1, 1, lambda), " ")
+	}
+	// Output: 2 1 0
+}

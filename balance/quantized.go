@@ -12,9 +12,10 @@ import (
 //	Levels == nil: float32(int(Codes[e]) - int(Zeros[g])) * Scales[g]
 //	otherwise:     Levels[Codes[e]] * Scales[g]
 //
-// with one float32 rounding, and Wide[e] in the place of Codes[e] where codes have more than 8 bits. Where Stretch is not 0, affine scales are multiplied by it first, rounded to float32.
-// Every scale but that of Paper is a short scale: a float32 whose low 18 mantissa bits are
-// zero (32 steps an octave); 0 marks a group of zeros. Levels do not descend and are float16 values.
+// with one float32 rounding, and Wide[e] in the place of Codes[e] where codes have more than 8 bits. Where Stretch is not 0,
+// affine scales are multiplied by it first, rounded to float32. Every scale but that of Paper is a short scale: a float32
+// whose low 18 mantissa bits are zero (32 steps an octave); 0 marks a group of zeros. Levels do not descend and are float16
+// values.
 type Quantized struct {
 	Layout Layout
 	Bits   int

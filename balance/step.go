@@ -18,12 +18,13 @@ const MaxInteger = 1<<15 - 1
 func RoundStep(x float64) float32 { return scaleNearest(x) }
 
 // Nearest returns the integer whose multiple of step is nearest to x, ties to even, saturating at MaxInteger; 0 for a
-// step of 0.
+// step of 0 and for NaN. step is >= 0.
 func Nearest(x, step float64) int16 {
-	if step == 0 {
+	n := x / step
+	if step == 0 || n != n {
 		return 0
 	}
-	return int16(math.RoundToEven(max(-MaxInteger, min(MaxInteger, x/step))))
+	return int16(math.RoundToEven(max(-MaxInteger, min(MaxInteger, n))))
 }
 
 // FromIntegers returns the tensor of integers n, in tensor order, times the step of their group: the smallest width of 1 to
@@ -85,12 +86,12 @@ func (t *Tally) Bits() float64 {
 	bits, used := 0.0, 0
 	for _, c := range t.Count {
 		if c > 0 {
-			bits += float64(c) * math.Log2(float64(t.Total)/float64(c))
+			bits += float64(float64(c) * log2(float64(t.Total)/float64(c)))
 			used++
 		}
 	}
 	if used > 1 {
-		bits += float64(used-1) * 0.5 * math.Log2(float64(t.Total))
+		bits += float64(float64(used-1) * 0.5 * log2(float64(t.Total)))
 	}
 	return bits
 }
@@ -100,8 +101,9 @@ type Prices struct {
 	bits []float64 // by magnitude
 }
 
-// NewPrices returns the prices that the tally shows: -log2 of its frequencies, those of n and -n taken together and smoothed by
-// half a count, so that an integer that has not come yet has a price.
+// NewPrices returns the prices that the tally shows: -log2 of its frequencies, those of n and -n taken together, where zero
+// has one count more than it came and every pair n and -n too, up to one pair beyond the largest that came: an integer that has
+// not come yet has a price, and those further out cost the same.
 func NewPrices(t *Tally) *Prices {
 	reach := 1
 	if len(t.Count) > 0 {
@@ -121,7 +123,7 @@ func NewPrices(t *Tally) *Prices {
 		} else {
 			count /= 2 // one sign of two
 		}
-		p.bits[m] = -math.Log2(count / total)
+		p.bits[m] = -log2(count / total)
 	}
 	return p
 }
@@ -137,8 +139,8 @@ func (p *Prices) Choose(x, step, loss, lambda float64) int16 {
 		return n
 	}
 	cost := func(n int16) float64 {
-		d := x - float64(n)*step
-		return loss*d*d + lambda*p.Of(n)
+		d := x - float64(float64(n)*step)
+		return float64(float64(loss*d)*d) + float64(lambda*p.Of(n))
 	}
 	best, least := n, cost(n)
 	toward := n - 1
