@@ -11,6 +11,7 @@ package moments
 
 import (
 	"fmt"
+	"math"
 
 	"bq/internal/kernel"
 )
@@ -41,11 +42,21 @@ func New(groups, k int, twin bool) *Sums {
 	return s
 }
 
-// Bytes returns the memory that sums of that size take.
+// Bytes returns the memory that the second moments of that size take, and with a twin the shift, math.MaxInt64 where that is
+// more. Sizes are not below 0.
 func Bytes(groups, k int, twin bool) int64 {
-	n := int64(groups) * int64(k) * int64(k) * 8
+	n := int64(8)
 	if twin {
-		n *= 2
+		n = 16
+	}
+	if groups == 0 || k == 0 {
+		return 0
+	}
+	for _, f := range []int{groups, k, k} {
+		if n > math.MaxInt64/int64(f) {
+			return math.MaxInt64
+		}
+		n *= int64(f)
 	}
 	return n
 }
@@ -79,10 +90,9 @@ func (s *Sums) Add(z, x []float32, n, threads int) {
 
 // add is Add of at most one chunk.
 func (s *Sums) add(z, x []float32, n, threads int) {
-	width := s.groups * s.k
-	addRows(s.z, z, width)
+	addRows(s.z, z)
 	if x != nil {
-		addRows(s.x, x, width)
+		addRows(s.x, x)
 		s.diff = grown(s.diff, len(z))
 		for i, v := range z {
 			s.diff[i] = x[i] - v
@@ -120,17 +130,19 @@ func (s *Sums) multiply(dst []float64, a, b []float32, g, n, threads int) {
 	}
 	left := kernel.Matrix{Data: a[g*k:], RowStride: 1, ColStride: width}
 	right := kernel.Matrix{Data: b[g*k:], RowStride: width, ColStride: 1}
-	kernel.Gemm(s.product, k, k, k, n, left, right, threads)
+	kernel.Product(s.product, k, k, k, n, left, right, kernel.Epilogue{}, threads)
 	for i, v := range s.product[:k*k] {
 		dst[i] += float64(v)
 	}
 }
 
-func addRows(dst []float64, rows []float32, width int) {
-	for at := 0; at+width <= len(rows); at += width {
-		for i, v := range rows[at : at+width] {
+// addRows adds rows as long as dst to it.
+func addRows(dst []float64, rows []float32) {
+	for len(dst) > 0 && len(rows) >= len(dst) {
+		for i, v := range rows[:len(dst)] {
 			dst[i] += float64(v)
 		}
+		rows = rows[len(dst):]
 	}
 }
 
