@@ -123,7 +123,8 @@ func unitWindow() *kernel.Window {
 
 // Window returns the window that node n, a Conv or ConvTranspose of ONNX's own domain, lays over an input of the spatial
 // shape in with weights of the spatial shape size. That of ConvTranspose is the window whose transpose the node applies: In
-// stands for its output and Out for its input.
+// stands for its output and Out for its input. Shapes and attributes that the node could not be run with are an error, as are
+// windows over more positions than a value may have elements.
 func Window(n *onnxio.Node, in, size []int) (*kernel.Window, error) {
 	w := &window{
 		strides: windowInts(n, "strides"), pads: windowInts(n, "pads"), dilations: windowInts(n, "dilations"),
@@ -132,12 +133,42 @@ func Window(n *onnxio.Node, in, size []int) (*kernel.Window, error) {
 	if len(in) != len(size) || !positive(size) || !positive(w.strides) || !positive(w.dilations) {
 		return nil, fmt.Errorf("sliding %v over %v: want positive sizes, strides and dilations", size, in)
 	}
-	if n.OpType == "ConvTranspose" {
-		k, _, err := w.backward(in, size, windowInts(n, "output_padding"), windowInts(n, "output_shape"))
-		return k, err
+	if given := windowInts(n, "kernel_shape"); given != nil && !equalShape(given, size) {
+		return nil, fmt.Errorf("kernel_shape %v, weights %v", given, size)
 	}
-	k, _, _, err := w.forward(in, size)
-	return k, err
+	if err := countable(in); err != nil {
+		return nil, fmt.Errorf("sliding %v over %v: %w", size, in, err)
+	}
+	var k *kernel.Window
+	var out []int
+	var err error
+	if n.OpType == "ConvTranspose" {
+		k, out, err = w.backward(in, size, windowInts(n, "output_padding"), windowInts(n, "output_shape"))
+	} else {
+		k, out, _, err = w.forward(in, size)
+	}
+	if err == nil {
+		err = countable(out)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// countable reports a shape below zero, or of more elements than a value may have.
+func countable(shape []int) error {
+	total := 1
+	for _, n := range shape {
+		if n < 0 {
+			return fmt.Errorf("shape %v is below zero", shape)
+		}
+		if total > maxValueElements/max(1, n) {
+			return fmt.Errorf("shape %v has more than %d elements", shape, maxValueElements)
+		}
+		total *= max(1, n)
+	}
+	return nil
 }
 
 func windowInts(n *onnxio.Node, name string) []int {

@@ -180,6 +180,8 @@ func TestVectors(t *testing.T) {
 			func(p, j int) int { return p/n*k*n + j*n + p%n }},
 		{"every second element", &Vectors{K: 3, Count: 4, Inner: 2, Outer: 12, Step: 1, Stride: 2}, left,
 			func(p, j int) int { return p/2*12 + p%2 + 2*j }},
+		{"rows in another order", &Vectors{K: 4, Count: 6, Inner: 2, Outer: 4, Step: 12, Stride: 1}, left,
+			func(p, j int) int { return p/2*4 + p%2*12 + j }},
 	}
 	for _, row := range rows {
 		if row.g.Width() != row.g.K || row.g.Places() != row.g.Count {
