@@ -23,7 +23,7 @@ const chunk = 512
 type Sums struct {
 	groups, k int
 	n         int
-	second    [][]float64 // by group, [k, k]: of z z^T
+	second    [][]float64 // by group, [k, k]: of z z^T, on and right of the diagonal
 	shift     [][]float64 // of (x-z) z^T; nil without a twin
 	z, x      []float64   // [groups, k]
 	product   []float32
@@ -100,39 +100,69 @@ func (s *Sums) add(z, x []float32, n, threads int) {
 	}
 	s.product = grown(s.product, s.k*s.k)
 	for g := range s.groups {
-		s.multiply(s.second[g], z, z, g, n, threads)
+		s.square(s.second[g], z, g, n, threads)
 		if x != nil {
-			s.multiply(s.shift[g], s.diff, z, g, n, threads)
+			s.cross(s.shift[g], s.diff, z, g, n, threads)
 		}
 	}
 }
 
-// direct is the number of inputs up to which a loop is quicker than a matrix product.
-const direct = 12
+// direct is the number of inputs up to which a loop is quicker than a matrix product; band is how many rows of the square of
+// wider ones are computed together, each from the first of their columns on.
+const (
+	direct = 12
+	band   = 192
+)
 
-// multiply adds a^T b over n rows of group g to dst.
-func (s *Sums) multiply(dst []float64, a, b []float32, g, n, threads int) {
-	width, k := s.groups*s.k, s.k
-	if k <= direct {
-		for r := range n {
-			p, q := a[r*width+g*k:][:k], b[r*width+g*k:][:k]
-			for i, v := range p {
-				if v == 0 {
-					continue
-				}
-				line := dst[i*k:][:k]
-				for j, w := range q {
-					line[j] += float64(v) * float64(w)
-				}
-			}
-		}
+// square adds z^T z over n rows of group g to dst, what is right of the diagonal.
+func (s *Sums) square(dst []float64, z []float32, g, n, threads int) {
+	if s.k <= direct {
+		s.multiplyDirect(dst, z, z, g, n, true)
 		return
 	}
-	left := kernel.Matrix{Data: a[g*k:], RowStride: 1, ColStride: width}
-	right := kernel.Matrix{Data: b[g*k:], RowStride: width, ColStride: 1}
-	kernel.Product(s.product, k, k, k, n, left, right, kernel.Epilogue{}, threads)
-	for i, v := range s.product[:k*k] {
-		dst[i] += float64(v)
+	for i := 0; i < s.k; i += band {
+		s.multiply(dst, z, z, g, n, i, min(s.k, i+band), i, threads)
+	}
+}
+
+// cross adds a^T b over n rows of group g to dst.
+func (s *Sums) cross(dst []float64, a, b []float32, g, n, threads int) {
+	if s.k <= direct {
+		s.multiplyDirect(dst, a, b, g, n, false)
+		return
+	}
+	s.multiply(dst, a, b, g, n, 0, s.k, 0, threads)
+}
+
+// multiplyDirect adds a^T b, or what is right of its diagonal alone. Products of two float32 are exact in float64.
+func (s *Sums) multiplyDirect(dst []float64, a, b []float32, g, n int, upper bool) {
+	width, k := s.groups*s.k, s.k
+	for r := range n {
+		p, q := a[r*width+g*k:][:k], b[r*width+g*k:][:k]
+		for i, v := range p {
+			from := 0
+			if upper {
+				from = i
+			}
+			line, right := dst[i*k+from:(i+1)*k], q[from:]
+			for j, w := range right {
+				line[j] += float64(v) * float64(w)
+			}
+		}
+	}
+}
+
+// multiply adds rows i0 to i1-1 of a^T b, from column j0 on.
+func (s *Sums) multiply(dst []float64, a, b []float32, g, n, i0, i1, j0, threads int) {
+	width, k, cols := s.groups*s.k, s.k, s.k-j0
+	left := kernel.Matrix{Data: a[g*k+i0:], RowStride: 1, ColStride: width}
+	right := kernel.Matrix{Data: b[g*k+j0:], RowStride: width, ColStride: 1}
+	kernel.Product(s.product, cols, i1-i0, cols, n, left, right, kernel.Epilogue{}, threads)
+	for i := i0; i < i1; i++ {
+		line := dst[i*k+j0 : (i+1)*k]
+		for j, v := range s.product[(i-i0)*cols : (i-i0+1)*cols] {
+			line[j] += float64(v)
+		}
 	}
 }
 
@@ -170,7 +200,13 @@ func (s *Sums) mean(sum []float64, g int) []float64 {
 // Second returns E[z z^T] of group g, [k, k], less the product of the means where it is centred: the part of the error that a
 // bias cannot take back.
 func (s *Sums) Second(g int, centred bool) []float64 {
-	return s.moment(s.second[g], s.Mean(g), s.Mean(g), centred)
+	h := s.moment(s.second[g], s.Mean(g), s.Mean(g), centred)
+	for i := range s.k {
+		for j := range i {
+			h[i*s.k+j] = h[j*s.k+i]
+		}
+	}
+	return h
 }
 
 // Shift returns E[(x-z) z^T] of group g, [k, k], centred as Second is.
