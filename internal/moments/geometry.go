@@ -89,37 +89,70 @@ func (c *Convolution) Places() int { return c.Batch * c.Window.OutSize() }
 // Row copies the taps of place p of x [batch, channels, in].
 func (c *Convolution) Row(dst, x []float32, p int) {
 	w := c.Window
-	out := w.OutSize()
+	out, in := w.OutSize(), w.InSize()
 	n, at := p/out, p%out
-	o := [3]int{at / (w.Out[1] * w.Out[2]), at / w.Out[2] % w.Out[1], at % w.Out[2]}
-	in := w.InSize()
+	t := tapsAt(w, [3]int{at / (w.Out[1] * w.Out[2]), at / w.Out[2] % w.Out[1], at % w.Out[2]})
+	size := w.KernelSize()
+	dst = dst[:c.Channels*size]
+	if !t.inside {
+		clear(dst)
+	}
 	image := x[n*c.Channels*in:]
-	i := 0
 	for ch := range c.Channels {
-		plane := image[ch*in : (ch+1)*in]
-		i = taps(dst, plane, i, w, o)
+		t.copy(dst[ch*size:(ch+1)*size], image[ch*in:(ch+1)*in])
 	}
 }
 
-// taps copies the taps of one plane at output position o to dst[i:], and returns where the next plane's go.
-func taps(dst, plane []float32, i int, w *kernel.Window, o [3]int) int {
-	for a := range w.Kernel[0] {
-		z := o[0]*w.Stride[0] + a*w.Dilation[0] - w.Pad[0]
-		for b := range w.Kernel[1] {
-			y := o[1]*w.Stride[1] + b*w.Dilation[1] - w.Pad[1]
-			inside := z >= 0 && z < w.In[0] && y >= 0 && y < w.In[1]
-			line := (z*w.In[1] + y) * w.In[2]
-			for c := range w.Kernel[2] {
-				x := o[2]*w.Stride[2] + c*w.Dilation[2] - w.Pad[2]
-				dst[i] = 0
-				if inside && x >= 0 && x < w.In[2] {
-					dst[i] = plane[line+x]
+// taps are the taps of a window at one place that read inside the input: those from lo to hi-1 of each dimension, the first of
+// which reads position first.
+type taps struct {
+	*kernel.Window
+	lo, hi [3]int
+	first  int
+	inside bool // all of them
+}
+
+// tapsAt returns the taps at output position o.
+func tapsAt(w *kernel.Window, o [3]int) taps {
+	t := taps{Window: w, inside: true}
+	for d := range 3 {
+		from, dilation := o[d]*w.Stride[d]-w.Pad[d], w.Dilation[d] // tap a reads from + a*dilation
+		lo := min(w.Kernel[d], max(0, dilation-1-from)/dilation)
+		hi := max(lo, min(w.Kernel[d], (w.In[d]-from+dilation-1)/dilation))
+		if w.In[d] <= from {
+			hi = lo
+		}
+		t.inside = t.inside && hi-lo == w.Kernel[d]
+		t.lo[d], t.hi[d] = lo, hi
+		t.first = t.first*w.In[d] + from + lo*dilation
+	}
+	return t
+}
+
+// copy writes what the taps read of a plane to dst, and leaves the others alone.
+func (t *taps) copy(dst, plane []float32) {
+	k, in, step := &t.Kernel, &t.In, t.Dilation[2]
+	count := t.hi[2] - t.lo[2]
+	if count == 0 {
+		return
+	}
+	for a := t.lo[0]; a < t.hi[0]; a++ {
+		layer := t.first + (a-t.lo[0])*t.Dilation[0]*in[1]*in[2]
+		for b := t.lo[1]; b < t.hi[1]; b++ {
+			src := plane[layer+(b-t.lo[1])*t.Dilation[1]*in[2]:]
+			to := dst[(a*k[1]+b)*k[2]+t.lo[2]:][:count]
+			if step == 1 {
+				src = src[:count]
+				for c := range to {
+					to[c] = src[c]
 				}
-				i++
+				continue
+			}
+			for c := range to {
+				to[c] = src[c*step]
 			}
 		}
 	}
-	return i
 }
 
 // Transposed is the geometry of ConvTranspose, whose Window is that of the convolution it transposes: its In are the
@@ -136,36 +169,60 @@ func (c *Transposed) Width() int { return c.Channels * c.Window.KernelSize() }
 // Places returns batch times output positions.
 func (c *Transposed) Places() int { return c.Batch * c.Window.InSize() }
 
+// listed is how many taps Row keeps on its stack.
+const listed = 64
+
 // Row copies what place p of x [batch, channels, in] is made of.
 func (c *Transposed) Row(dst, x []float32, p int) {
 	w := c.Window
-	places, in := w.InSize(), w.OutSize()
+	places, in, size := w.InSize(), w.OutSize(), w.KernelSize()
 	n, at := p/places, p%places
 	o := [3]int{at / (w.In[1] * w.In[2]), at / w.In[2] % w.In[1], at % w.In[2]}
+	var list [listed]source
+	from := sources(list[:0], w, o)
+	dst = dst[:c.Channels*size]
+	if len(from) < size {
+		clear(dst)
+	}
 	image := x[n*c.Channels*in:]
-	i := 0
 	for ch := range c.Channels {
-		plane := image[ch*in : (ch+1)*in]
-		for t := range w.KernelSize() {
-			k := [3]int{t / (w.Kernel[1] * w.Kernel[2]), t / w.Kernel[2] % w.Kernel[1], t % w.Kernel[2]}
-			dst[i] = 0
-			if from, ok := source(w, o, k); ok {
-				dst[i] = plane[from]
-			}
-			i++
+		row, plane := dst[ch*size:(ch+1)*size], image[ch*in:(ch+1)*in]
+		for _, s := range from {
+			row[s.tap] = plane[s.at]
 		}
 	}
 }
 
-// source returns the input position that tap k brings to output position o, false where there is none.
-func source(w *kernel.Window, o, k [3]int) (int, bool) {
-	at := 0
-	for d := range 3 {
-		v := o[d] + w.Pad[d] - k[d]*w.Dilation[d]
-		if v < 0 || v%w.Stride[d] != 0 || v/w.Stride[d] >= w.Out[d] {
-			return 0, false
+// source is a tap and the input position that it brings.
+type source struct{ tap, at int }
+
+// sources appends the taps that bring something to output position o to list.
+func sources(list []source, w *kernel.Window, o [3]int) []source {
+	for a := range w.Kernel[0] {
+		z, ok := sourceOf(w, 0, o[0], a)
+		if !ok {
+			continue
 		}
-		at = at*w.Out[d] + v/w.Stride[d]
+		for b := range w.Kernel[1] {
+			y, ok := sourceOf(w, 1, o[1], b)
+			if !ok {
+				continue
+			}
+			for c := range w.Kernel[2] {
+				if x, ok := sourceOf(w, 2, o[2], c); ok {
+					list = append(list, source{(a*w.Kernel[1]+b)*w.Kernel[2] + c, (z*w.Out[1]+y)*w.Out[2] + x})
+				}
+			}
+		}
 	}
-	return at, true
+	return list
+}
+
+// sourceOf returns the input position that tap k of dimension d brings to output position o, false where there is none.
+func sourceOf(w *kernel.Window, d, o, k int) (int, bool) {
+	v := o + w.Pad[d] - k*w.Dilation[d]
+	if v < 0 || v%w.Stride[d] != 0 || v/w.Stride[d] >= w.Out[d] {
+		return 0, false
+	}
+	return v / w.Stride[d], true
 }
