@@ -205,13 +205,21 @@ func (q *Quant) packCodes(dst []byte, from, end int) {
 	PackBits(dst, q.Codes[from:end], q.Bits)
 }
 
-// unpackCodes makes room for n codes and fills it from src.
-func (q *Quant) unpackCodes(src []byte, n int) error {
+// makeCodes makes room for n codes.
+func (q *Quant) makeCodes(n int) {
 	if q.Bits > MaxNarrow {
 		q.Wide = make([]uint16, n)
-		return UnpackWide(q.Wide, src, q.Bits)
+		return
 	}
 	q.Codes = make([]uint8, n)
+}
+
+// unpackCodes makes room for n codes and fills it from src.
+func (q *Quant) unpackCodes(src []byte, n int) error {
+	q.makeCodes(n)
+	if q.Bits > MaxNarrow {
+		return UnpackWide(q.Wide, src, q.Bits)
+	}
 	return UnpackBits(q.Codes, src, q.Bits)
 }
 

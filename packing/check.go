@@ -51,7 +51,10 @@ func (f *File) checkTensor(e *Entry) []error {
 		_, errs := f.tensor(e)
 		return errs
 	}
-	q := &Quant{Bits: e.Bits, Layout: e.Layout}
+	q := &Quant{Bits: e.Bits, Layout: e.Layout, Codec: e.Codec}
+	if e.Codec != CodecPacked {
+		return f.quant(e, q, false)
+	}
 	return []error{f.checkCodes(e), f.params(e, q)}
 }
 

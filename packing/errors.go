@@ -71,6 +71,7 @@ const (
 	ruleZeros       = "R32"
 	ruleLevels      = "R33"
 	ruleDigest      = "R34"
+	ruleRange       = "R35"
 )
 
 func formatError(rule string, offset int64, tensor, format string, args ...any) error {

@@ -17,13 +17,15 @@ import (
 )
 
 // Codec says how the bytes of a section are stored. The meaning of a number depends on the section:
-// codes of a quantized tensor use CodecPacked, everything else CodecRaw and CodecZstd. Numbers are
+// codes of a quantized tensor use CodecPacked and CodecRange, everything else CodecRaw and CodecZstd. Numbers are
 // stored in files and never change their meaning.
 type Codec uint8
 
 const (
 	// CodecPacked stores each code in exactly Bits bits (PackBits).
 	CodecPacked Codec = 0
+	// CodecRange stores codes by an adaptive arithmetic coder that looks at their neighbours: the fewest bytes.
+	CodecRange Codec = 3
 	// CodecRaw stores bytes as they are.
 	CodecRaw Codec = 0
 	// CodecZstd stores one Zstandard frame (RFC 8878).

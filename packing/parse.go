@@ -235,15 +235,27 @@ func (p *parser) quantized(e *Entry) {
 	e.Codec = Codec(p.u8())
 	e.CodesBytes = p.uvarint(MaxFileBytes, "codes length")
 	e.sum = p.u32()
-	if want := int64(PackedLen(int(e.Elements), e.Bits)); p.err == nil && e.Codec == CodecPacked && e.CodesBytes != want {
-		p.fail(ruleCodesLength, "codes: %d bytes, want %d", e.CodesBytes, want)
-	}
+	p.checkCodesLength(e)
 	e.forms = forms(p.u8())
 	e.Codebook = e.forms.codebook()
 	e.ScalesBytes = p.uvarint(MaxFileBytes, "params length")
 	e.paramsSum = p.u32()
 	p.checkForms(e)
 	e.Offset = p.place(e.CodesBytes+e.ScalesBytes, "codes and params")
+}
+
+// checkCodesLength matches the length of the codes section with its codec; an unknown codec passes.
+func (p *parser) checkCodesLength(e *Entry) {
+	switch e.Codec {
+	case CodecPacked:
+		if want := int64(PackedLen(int(e.Elements), e.Bits)); p.err == nil && e.CodesBytes != want {
+			p.fail(ruleCodesLength, "codes: %d bytes, want %d", e.CodesBytes, want)
+		}
+	case CodecRange:
+		if p.err == nil && ((e.Elements == 0) != (e.CodesBytes == 0) || (e.Elements-1)/MaxRangeRatio >= max(1, e.CodesBytes)) {
+			p.fail(ruleCodesLength, "codes: %d bytes for %d codes", e.CodesBytes, e.Elements)
+		}
+	}
 }
 
 // checkForms matches the length of the params section with its forms; unknown forms pass, so that a

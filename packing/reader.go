@@ -218,7 +218,6 @@ func (f *File) Tensor(i int) (*Tensor, error) {
 // tensor decodes all parts of a tensor and returns every error, the first of each part.
 func (f *File) tensor(e *Entry) (*Tensor, []error) {
 	t := &Tensor{Name: e.Name, Type: e.Type, Shape: append([]int64{}, e.Shape...), Note: e.Note}
-	var errs []error
 	if !e.Quantized {
 		data, err := f.readBlob(e.blob(), e.Name, quoted("data", e))
 		if err != nil {
@@ -228,12 +227,23 @@ func (f *File) tensor(e *Entry) (*Tensor, []error) {
 		return t, nil
 	}
 	t.Quant = &Quant{Method: e.Method, P: e.P, Bits: e.Bits, Layout: e.Layout, Codec: e.Codec}
-	for _, read := range [...]func(*Entry, *Quant) error{f.codes, f.params} {
-		if err := read(e, t.Quant); err != nil {
+	return t, f.quant(e, t.Quant, true)
+}
+
+// quant fills q in, its codes only where keep, and returns every error, of the codes before that of the params.
+func (f *File) quant(e *Entry, q *Quant, keep bool) (errs []error) {
+	what := quoted("codes", e)
+	b, codesErr := f.readCodes(e, what)
+	paramsErr := f.params(e, q)
+	if codesErr == nil && (paramsErr == nil || e.Codec == CodecPacked) { // coded ones need zero points and levels
+		codesErr = q.decodeCodes(e, what, b, keep)
+	}
+	for _, err := range [...]error{codesErr, paramsErr} {
+		if err != nil {
 			errs = append(errs, err)
 		}
 	}
-	return t, errs
+	return errs
 }
 
 // blob returns the data section of a kept tensor.
@@ -244,25 +254,31 @@ func (e *Entry) blob() *blob {
 // quoted names a section of a tensor in errors.
 func quoted(section string, e *Entry) string { return section + " of " + strconv.Quote(e.Name) }
 
-// codes reads the codes section (rules R27 and R30).
-func (f *File) codes(e *Entry, q *Quant) error {
-	what := quoted("codes", e)
+// readCodes reads the codes section (rule R27).
+func (f *File) readCodes(e *Entry, what string) ([]byte, error) {
 	if err := e.knownCodes(what); err != nil {
-		return err
+		return nil, err
 	}
-	b, err := f.readSection(e.Offset, e.CodesBytes, e.sum, e.Name, what)
+	return f.readSection(e.Offset, e.CodesBytes, e.sum, e.Name, what)
+}
+
+// decodeCodes checks rules R30 and R35 on b, the codes section of e, and fills q's codes in where keep.
+func (q *Quant) decodeCodes(e *Entry, what string, b []byte, keep bool) error {
+	rule, err := ruleUnusedBits, error(nil)
+	if e.Codec == CodecPacked {
+		err = q.unpackCodes(b, int(e.Elements))
+	} else {
+		rule, err = ruleRange, q.decodeRange(e.Shape, b, int(e.Elements), keep)
+	}
 	if err != nil {
-		return err
-	}
-	if err := q.unpackCodes(b, int(e.Elements)); err != nil {
-		return formatError(ruleUnusedBits, e.Offset, e.Name, "%s: %v", what, err)
+		return formatError(rule, e.Offset, e.Name, "%s: %v", what, err)
 	}
 	return nil
 }
 
 // knownCodes refuses a codec of codes that is not known.
 func (e *Entry) knownCodes(what string) error {
-	if e.Codec != CodecPacked {
+	if e.Codec != CodecPacked && e.Codec != CodecRange {
 		return unsupported(ruleCodesLength, e.Offset, e.Name, "%s: codec %d is not known", what, e.Codec)
 	}
 	return nil

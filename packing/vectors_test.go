@@ -154,6 +154,39 @@ func (d *draft) params(name string, f forms, params []byte) {
 	d.resum()
 }
 
+// codes replaces the codes section of a tensor and states its codec.
+func (d *draft) codes(name string, c Codec, codes []byte) {
+	i := slices.IndexFunc(d.x.entries, func(e Entry) bool { return e.Name == name })
+	e := &d.x.entries[i]
+	params := d.sections[i+1][e.CodesBytes:]
+	e.Codec, e.CodesBytes = c, int64(len(codes))
+	d.sections[i+1] = append(slices.Clone(codes), params...)
+	d.resum()
+}
+
+// encode stores the codes of all quantized tensors of sample under another codec.
+func (d *draft) encode(c Codec) {
+	for _, t := range sample().tensors {
+		if t.Quant != nil {
+			d.codes(t.Name, c, t.Quant.encode(t.Shape, c))
+		}
+	}
+}
+
+// flip changes bits of a byte of a tensor's codes section.
+func (d *draft) flip(name string, at int, bits byte) {
+	_, b := d.tensor(name)
+	b[at] ^= bits
+	d.resum()
+}
+
+// chunked makes of book a tensor of two chunks, coded as its parts tell.
+func (d *draft) chunked(parts ...[]byte) {
+	d.codes("book", CodecRange, slices.Concat(parts...))
+	e, _ := d.tensor("book")
+	e.Shape, e.Layout = []int64{rangeChunk + 1}, Layout{1, 1, rangeChunk + 1, 0}
+}
+
 // widen gives the n codes of a tensor 9 bits, all of them zero.
 func (d *draft) widen(name string, n int) {
 	i := slices.IndexFunc(d.x.entries, func(e Entry) bool { return e.Name == name })
@@ -184,6 +217,7 @@ type vector struct {
 var vectors = []vector{
 	{"ok-sample", func(*draft) {}},
 	{"ok-compressed-index", func(d *draft) { d.zstd = true }},
+	{"ok-range", func(d *draft) { d.encode(CodecRange) }},
 	{"ok-optional-section", func(d *draft) { d.extra(2, []byte("later")); d.extra(4, nil) }},
 	{"R1-short", func(d *draft) { d.file = func(b []byte) []byte { return b[:103] } }},
 	{"R1-shorter-than-header", func(d *draft) { d.file = func(b []byte) []byte { return b[:5] } }},
@@ -251,7 +285,19 @@ var vectors = []vector{
 	{"R21-product", func(d *draft) { e, _ := d.tensor("affine"); e.Layout.Inner++ }},
 	{"R21-wraps", func(d *draft) { e, _ := d.tensor("affine"); e.Layout = Layout{elementLimit, elementLimit, 10, 0} }},
 	{"R22-length", func(d *draft) { e, _ := d.tensor("affine"); e.CodesBytes++; e.ScalesBytes-- }},
-	{"R22-codec-unsupported", func(d *draft) { e, _ := d.tensor("affine"); e.Codec = 3 }},
+	{"R22-codec-unsupported", func(d *draft) { e, _ := d.tensor("affine"); e.Codec = 9 }},
+	{"R22-no-bytes", func(d *draft) { d.codes("affine", CodecRange, nil) }},
+	{"R22-bytes-of-nothing", func(d *draft) {
+		d.codes("affine", CodecRange, []byte{0})
+		e, _ := d.tensor("affine")
+		e.Shape, e.Layout = []int64{0, 5}, Layout{1, 0, 5, 0}
+		d.params("affine", 0, nil)
+	}},
+	{"R22-bomb", func(d *draft) {
+		d.codes("book", CodecRange, []byte{0, 0})
+		e, _ := d.tensor("book")
+		e.Shape, e.Layout = []int64{2*MaxRangeRatio + 1}, Layout{1, 1, 2*MaxRangeRatio + 1, 0}
+	}},
 	{"R23-length", func(d *draft) {
 		d.params("affine", makeForms(scalesFloat32, zerosDefault, levelsNone), floats(0.1, 0.2, 0.3))
 	}},
@@ -295,6 +341,20 @@ var vectors = []vector{
 	{"R33-longer-form", func(d *draft) {
 		d.params("book", makeForms(scalesBfloat16, 0, levelsFloat32), append([]byte{0, 0x3f}, floats(0, 1, 2, 3)...))
 	}},
+	{"R35-class", func(d *draft) { d.encode(CodecRange); d.flip("affine", 0, 1) }},
+	{"R35-class-above-limit", func(d *draft) { d.codes("affine", CodecRange, []byte{maxBase + 1, 0}) }},
+	{"R35-end", func(d *draft) {
+		d.encode(CodecRange)
+		e, b := d.tensor("affine")
+		d.codes("affine", CodecRange, append(slices.Clone(b[:e.CodesBytes]), 0))
+	}},
+	{"R35-cut-off", func(d *draft) {
+		d.encode(CodecRange)
+		e, b := d.tensor("affine")
+		d.codes("affine", CodecRange, slices.Clone(b[:e.CodesBytes-1]))
+	}},
+	{"R35-chunk-length", func(d *draft) { d.chunked([]byte{20}, slices.Repeat([]byte{0}, 9)) }},
+	{"R35-chunk-length-not-shortest", func(d *draft) { d.chunked([]byte{0x84, 0}, slices.Repeat([]byte{0}, 9)) }},
 	{"R34-digest", func(d *draft) { d.file = func(b []byte) []byte { b[len(b)-9] ^= 1; return b } }},
 }
 
@@ -363,8 +423,8 @@ func TestEveryRuleHasText(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows := regexp.MustCompile(`(?m)^\| (R\d+) \| [^|]+ \|`).FindAllSubmatch(doc, -1)
-	if len(rows) != 34 {
-		t.Errorf("FORMAT.md has %d rules, want 34", len(rows))
+	if len(rows) != 35 {
+		t.Errorf("FORMAT.md has %d rules, want 35", len(rows))
 	}
 	for i, row := range rows {
 		rule := string(row[1])
@@ -383,7 +443,7 @@ func TestErrorsInWords(t *testing.T) {
 		"R27-params":               `params of "book": checksum `,
 		"R2-version-2-unsupported": "R2 at 3: header: container version 2 is newer than 1",
 		"R2-other-format":          "R2 at 0: header: not a bq container (starts with 08 07 12 04)",
-		"R22-codec-unsupported":    `codes of "affine": codec 3 is not known`,
+		"R22-codec-unsupported":    `codes of "affine": codec 9 is not known`,
 	} {
 		b, err := os.ReadFile(vectorFile(name))
 		if err != nil {

@@ -121,6 +121,21 @@ func (w *Writer) Tensor(t *Tensor) error {
 func (w *Writer) quant(e *Entry, q *Quant) {
 	e.Quantized = true
 	e.Method, e.P, e.Bits, e.Layout, e.Codec = q.Method, q.P, q.Bits, q.Layout, q.Codec
+	if q.Codec == CodecPacked {
+		w.packed(e, q)
+	} else {
+		codes := q.encode(e.Shape, q.Codec)
+		e.sum, e.CodesBytes = checksum(codes), int64(len(codes))
+		w.write(codes)
+	}
+	var params []byte
+	params, e.forms = appendParams(nil, q)
+	e.ScalesBytes, e.paramsSum = int64(len(params)), checksum(params)
+	w.write(params)
+}
+
+// packed writes packed codes, a part at a time.
+func (w *Writer) packed(e *Entry, q *Quant) {
 	const chunk = 1 << 16 // codes; a multiple of 8, so that chunks join without a gap
 	n := q.Len()
 	buf := make([]byte, PackedLen(min(chunk, n), q.Bits))
@@ -132,10 +147,6 @@ func (w *Writer) quant(e *Entry, q *Quant) {
 		e.CodesBytes += int64(len(packed))
 		w.write(packed)
 	}
-	var params []byte
-	params, e.forms = appendParams(nil, q)
-	e.ScalesBytes, e.paramsSum = int64(len(params)), checksum(params)
-	w.write(params)
 }
 
 // check refuses a tensor that a reader would refuse.
@@ -174,7 +185,7 @@ func (q *Quant) check(n int64) error {
 		return fmt.Errorf("%d bits, want 1 to %d", q.Bits, MaxBits)
 	case !q.Layout.valid(n):
 		return fmt.Errorf("layout %v, want %d elements", q.Layout, n)
-	case q.Codec != CodecPacked:
+	case q.Codec != CodecPacked && q.Codec != CodecRange:
 		return fmt.Errorf("codec %d is not known", q.Codec)
 	case int64(q.Len()) != n:
 		return fmt.Errorf("%d codes, want %d", q.Len(), n)
