@@ -41,9 +41,10 @@ func NewFeedback(h []float64, k int, damp float64) (*Feedback, error) {
 		f.size = feedbackBlock
 	}
 	mean := meanDiagonal(h, k)
-	if mean-mean != 0 || mean < 0 {
+	if mean-mean != 0 {
 		return nil, fmt.Errorf("factoring a Hessian of %d columns: a diagonal of mean %v", k, mean)
 	}
+	mean = max(0, mean) // differences of sums leave a little less than nothing
 	for at := 0; at < k; at += f.size {
 		u, err := upperInverse(h, k, at, min(f.size, k-at), mean, damp)
 		if err != nil {

@@ -14,8 +14,17 @@ import (
 // MaxInteger is the largest magnitude of an integer code: what 16 bits hold on both sides of zero.
 const MaxInteger = 1<<15 - 1
 
-// RoundStep returns the short scale nearest to x, 0 for 0; x is finite and >= 0.
+// RoundStep returns the short scale nearest to x, 0 for 0; x is finite and >= 0. A container keeps the short scales of many
+// groups in a byte each.
 func RoundStep(x float64) float32 { return scaleNearest(x) }
+
+// RoundSoleStep returns the float32 of 8 significant bits (bfloat16) nearest to x, ties to even, 0 for 0; x is finite and
+// >= 0. It is for the step of a whole tensor, which a container keeps in two bytes.
+func RoundSoleStep(x float64) float32 {
+	b := math.Float32bits(float32(min(x, math.MaxFloat32)))
+	b = min((b+1<<15-1+b>>16&1)>>16<<16, 0x7f7f0000)
+	return math.Float32frombits(b)
+}
 
 // Nearest returns the integer whose multiple of step is nearest to x, ties to even, saturating at MaxInteger; 0 for a
 // step of 0 and for NaN. step is >= 0.

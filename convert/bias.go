@@ -3,6 +3,7 @@ package convert
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"bq/onnxio"
 	"bq/packing"
@@ -296,11 +297,7 @@ func (c *converter) reserve(list []*correction) {
 		if k.bias != nil {
 			continue
 		}
-		data := k.base
-		if data == nil {
-			data = make([]float32, k.channels)
-		}
-		k.added = &addedBias{index: k.index, name: fresh(names, k.output+"/bias"), typ: k.typ, data: data}
+		k.added = &addedBias{index: k.index, name: fresh(names, k.output+"/bias"), typ: k.typ, data: k.start()}
 		c.added = append(c.added, k.added)
 	}
 }
@@ -315,15 +312,29 @@ func (a *addedBias) shift(by []float64) {
 // addBiases gives the nodes of a fresh copy of the source model the bias vectors that bias correction made for them.
 func (c *converter) addBiases(m *onnxio.Model) {
 	for _, a := range c.added {
-		n := m.Graph.Nodes[a.index]
-		for len(n.Inputs) <= biasInput {
-			n.Inputs = append(n.Inputs, "")
-		}
-		n.Inputs[biasInput] = a.name
-		t := &onnxio.Tensor{Name: a.name, Type: a.typ, Dims: []int64{int64(len(a.data))}}
-		m.Graph.Initializers = append(m.Graph.Initializers, t)
-		if m.IRVersion < firstIRWithoutInputs {
-			m.Graph.Inputs = append(m.Graph.Inputs, constantInput(a.name, a.typ, []int{len(a.data)}))
-		}
+		a.add(m)
 	}
+}
+
+// add gives the node of m, a fresh copy of the source model, the bias vector, without values, and returns its tensor.
+func (a *addedBias) add(m *onnxio.Model) *onnxio.Tensor {
+	n := m.Graph.Nodes[a.index]
+	for len(n.Inputs) <= biasInput {
+		n.Inputs = append(n.Inputs, "")
+	}
+	n.Inputs[biasInput] = a.name
+	t := &onnxio.Tensor{Name: a.name, Type: a.typ, Dims: []int64{int64(len(a.data))}}
+	m.Graph.Initializers = append(m.Graph.Initializers, t)
+	if m.IRVersion < firstIRWithoutInputs {
+		m.Graph.Inputs = append(m.Graph.Inputs, constantInput(a.name, a.typ, []int{len(a.data)}))
+	}
+	return t
+}
+
+// start returns what a bias vector of the node's own starts from.
+func (k *correction) start() []float32 {
+	if k.base != nil {
+		return slices.Clone(k.base)
+	}
+	return make([]float32, k.channels)
 }

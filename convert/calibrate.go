@@ -35,29 +35,39 @@ func split(n int) (fit, check []int, apart bool) {
 	return fit, check, apart
 }
 
-// calibrate fits biases and activation ranges on one part of the samples, layer by layer on the quantized model, and
-// measures the drift of the result on the other.
-func (c *converter) calibrate() error {
-	float, err := infer.Options{Threads: 1}.Compile(c.src.Model)
-	if err != nil {
-		return err
+// feed compiles the float model and gathers what the samples that fit feed it with.
+func (c *converter) feed() (float *infer.Program, feeds []map[string]*onnxio.Array, err error) {
+	if float, err = (infer.Options{Threads: 1}).Compile(c.src.Model); err != nil {
+		return nil, nil, err
 	}
 	fit, check, apart := split(c.Samples.Len())
 	if len(fit) == 0 {
-		return fmt.Errorf("calibrating: no samples")
+		return nil, nil, fmt.Errorf("calibrating: no samples")
 	}
 	if !apart {
 		c.warn("%d samples: too few to hold some out, the closing check sees the samples that calibrated", len(fit))
 	}
 	if fit, err = c.affordable(float, fit); err != nil {
-		return err
+		return nil, nil, err
 	}
-	feeds, err := compare.Feeds(c.ctx, float, c.Samples, fit)
-	if err != nil {
-		return err
-	}
-	c.fitted = fit
+	c.fitted, c.checked = fit, check
 	c.result.Calibration, c.result.HeldOut = len(fit), len(check)
+	feeds, err = compare.Feeds(c.ctx, float, c.Samples, fit)
+	return float, feeds, err
+}
+
+// calibrate fits biases and activation ranges on one part of the samples, layer by layer on the quantized model, and
+// measures the drift of the result on the other.
+func (c *converter) calibrate(float *infer.Program, feeds []map[string]*onnxio.Array) (err error) {
+	if err := c.correct(float, feeds); err != nil {
+		return err
+	}
+	c.result.Drift, err = c.compareOn(float, c.checked)
+	return err
+}
+
+// correct fits biases and activation ranges, layer by layer on the quantized model.
+func (c *converter) correct(float *infer.Program, feeds []map[string]*onnxio.Array) error {
 	list := c.corrections()
 	means, err := c.floatMeans(float, feeds, list)
 	if err != nil {
@@ -68,10 +78,17 @@ func (c *converter) calibrate() error {
 	}
 	list = slices.DeleteFunc(list, func(k *correction) bool { return k.delta == nil })
 	c.reserve(list)
-	if err := c.store(list); err != nil {
-		return err
+	return c.store(list)
+}
+
+// uncorrect takes back what correct did, so that it can be done again for other codes.
+func (c *converter) uncorrect() {
+	c.added, c.result.Activations, c.result.Corrected, c.result.Uncorrected = nil, nil, 0, 0
+	for _, j := range c.jobs {
+		if !j.recurrent {
+			j.data = nil
+		}
 	}
-	return c.measure(float, check)
 }
 
 func (c *converter) warn(format string, args ...any) {
@@ -191,7 +208,7 @@ func (c *converter) fit(feeds []map[string]*onnxio.Array, list []*correction, me
 		return bias && output == list[k].output || taps[n] != ""
 	}
 	steps, total := 0, len(list)+len(taps)
-	err = lockstep(c.ctx, p, feeds, c.Threads, marked, func(n *onnxio.Node, values []*onnxio.Array) error {
+	err = lockstep(c.ctx, p, feeds, c.Threads, marked, func(n *onnxio.Node, _ string, values []*onnxio.Array) error {
 		if k, ok := at[n]; ok {
 			list[k].delta = takeBack(values, means[k], list[k].axis)
 		}
@@ -280,24 +297,23 @@ func (c *converter) code(name string, values []*onnxio.Array) (Activation, error
 	return a, nil
 }
 
-// measure runs float and restored model on the held-out samples.
-func (c *converter) measure(float *infer.Program, check []int) error {
+// compareOn returns how far the model as restored is from the float model on the given samples.
+func (c *converter) compareOn(float *infer.Program, samples []int) ([]compare.Figures, error) {
 	m, uses, err := c.restored()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := insertActivations(m, uses, c.result.Activations); err != nil {
-		return err
+		return nil, err
 	}
 	p, err := infer.Options{Threads: 1}.Compile(m)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	outputs, err := compare.Outputs(c.src.Model, c.OutputKinds)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	pair := &compare.Pair{A: float, B: p, Outputs: outputs}
-	c.result.Drift, err = pair.Run(c.ctx, c.Samples, check, c.Threads, func(done, total int) { c.progress("measuring drift", done, total) })
-	return err
+	return pair.Run(c.ctx, c.Samples, samples, c.Threads, func(done, total int) { c.progress("measuring drift", done, total) })
 }

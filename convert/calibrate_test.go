@@ -98,7 +98,7 @@ func TestLockstepSeesAllSamplesAndReplacesThem(t *testing.T) {
 	for _, threads := range []int{1, 3} {
 		var seen []string
 		err := lockstep(context.Background(), identityChain(t), scalarFeeds(5), threads, func(*onnxio.Node, string) bool { return true },
-			func(n *onnxio.Node, values []*onnxio.Array) error {
+			func(n *onnxio.Node, _ string, values []*onnxio.Array) error {
 				sum := float32(0)
 				for i, v := range values {
 					sum += v.F32()[0]
@@ -117,21 +117,21 @@ func TestLockstepSeesAllSamplesAndReplacesThem(t *testing.T) {
 func TestLockstepEndsOnErrors(t *testing.T) {
 	stop := errors.New("stop")
 	err := lockstep(context.Background(), identityChain(t), scalarFeeds(4), 2, func(*onnxio.Node, string) bool { return true },
-		func(*onnxio.Node, []*onnxio.Array) error { return stop })
+		func(*onnxio.Node, string, []*onnxio.Array) error { return stop })
 	if !errors.Is(err, stop) {
 		t.Errorf("error of a step: %v", err)
 	}
 	bad := scalarFeeds(4)
 	bad[2]["x"] = onnxio.Floats([]float32{1, 2}, 2) // the model wants one value
 	err = lockstep(context.Background(), identityChain(t), bad, 2, func(*onnxio.Node, string) bool { return true },
-		func(*onnxio.Node, []*onnxio.Array) error { return nil })
+		func(*onnxio.Node, string, []*onnxio.Array) error { return nil })
 	if failed := (*sampleError)(nil); !errors.As(err, &failed) || failed.sample != 2 {
 		t.Errorf("a sample that can't run: %v", err)
 	}
 	// one run fails at its second node, while the others wait there
 	calls := 0
 	err = lockstep(context.Background(), identityChain(t), scalarFeeds(4), 2, func(*onnxio.Node, string) bool { return true },
-		func(_ *onnxio.Node, values []*onnxio.Array) error {
+		func(_ *onnxio.Node, _ string, values []*onnxio.Array) error {
 			if calls++; calls == 1 {
 				values[1] = onnxio.Floats([]float32{1, 2}, 2) // not the shape that the engine wants back
 			}
@@ -142,7 +142,7 @@ func TestLockstepEndsOnErrors(t *testing.T) {
 	}
 	middle, cancelMiddle := context.WithCancel(context.Background())
 	err = lockstep(middle, identityChain(t), scalarFeeds(4), 2, func(n *onnxio.Node, _ string) bool { return n.Name == "a" },
-		func(*onnxio.Node, []*onnxio.Array) error { cancelMiddle(); return nil })
+		func(*onnxio.Node, string, []*onnxio.Array) error { cancelMiddle(); return nil })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled in the middle: %v", err)
 	}
@@ -163,7 +163,7 @@ func TestLockstepBoundsHowManyCompute(t *testing.T) {
 		now.Add(-1)
 		return true
 	}
-	if err := lockstep(context.Background(), p, scalarFeeds(20), 2, marked, func(*onnxio.Node, []*onnxio.Array) error { return nil }); err != nil {
+	if err := lockstep(context.Background(), p, scalarFeeds(20), 2, marked, func(*onnxio.Node, string, []*onnxio.Array) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if most.Load() > 2 {
@@ -383,11 +383,11 @@ func TestErrorsNameTheSample(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `calibrating "l": NaN or infinity in x.npz[6]`) {
 		t.Errorf("error %v", err)
 	}
-	// without coded activations it is the corrected output that shows it
+	// without coded activations it is the input of a layer that shows it
 	g := newBuilder(13).input("x", 1, 16).floats("w", normal(1, 512), 16, 32).
 		node("Log", []string{"x"}, "l").node("Gemm", []string{"l", "w"}, "y").output("y", 1, 32).file(t)
 	_, err = Convert(context.Background(), g, &bytes.Buffer{}, Options{Bits: 8, Samples: samplesOf(t, g.Model, onnxio.Floats(x, 20, 16))})
-	if err == nil || !strings.Contains(err.Error(), `calibrating "y": NaN or infinity in x.npz[6]`) {
+	if err == nil || !strings.Contains(err.Error(), `calibrating "l": NaN or infinity in x.npz[6]`) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -72,14 +72,6 @@ func (s *site) stored(f *packing.File) (Coverage, error) {
 	return v, nil
 }
 
-// codecName names the codec of a code stream as --codec does.
-func codecName(c packing.Codec) string {
-	if c == packing.CodecPacked {
-		return "none"
-	}
-	return fmt.Sprintf("codec %d", c)
-}
-
 // describe fills what the graph says of a site.
 func (s *site) describe() (Coverage, error) {
 	shape, err := s.Tensor.Shape()

@@ -20,6 +20,7 @@ import (
 
 	"bq/balance"
 	"bq/internal/compare"
+	"bq/internal/infer"
 	"bq/internal/parallel"
 	"bq/onnxio"
 	"bq/packing"
@@ -43,9 +44,12 @@ type job struct {
 	layout    balance.Layout
 	reason    Reason
 	bits      int
+	fixed     bool // bits were asked for by name, and a budget leaves them alone
 	forecasts []*forecast
 	q         *quantized
 	data      []byte // kept: the raw values, where bias correction changed them
+	store     Codec
+	recurrent bool // the change of data belongs to the codes of a recurrent layer
 }
 
 // Convert reads the model of src and writes a container to w. The model is not changed. Errors name the tensor or
@@ -60,7 +64,7 @@ func Convert(ctx context.Context, src *onnxio.File, w io.Writer, o Options) (*Re
 		defer func() { <-c.digest.done }()
 	}
 	var err error
-	if o.Samples == nil {
+	if o.Samples == nil && o.Budget.Kind == NoBudget {
 		err = c.stream()
 	} else {
 		err = c.withData()
@@ -142,16 +146,29 @@ func (c *converter) stream() error {
 
 // withData quantizes everything, fits biases and activations on the quantized model, and writes the result.
 func (c *converter) withData() error {
-	err := parallel.Each(c.ctx, c.Threads, len(c.jobs), c.quantize,
-		func(done int) { c.progress("quantizing", done, len(c.jobs)) })
+	var float *infer.Program
+	var feeds []map[string]*onnxio.Array
+	var err error
+	if c.Samples != nil {
+		if float, feeds, err = c.feed(); err != nil {
+			return err
+		}
+	}
+	if c.Budget.Kind != NoBudget {
+		err = c.withBudget(float, feeds)
+	} else {
+		err = c.quantizeAll(feeds)
+	}
 	if err != nil {
-		return err
+		return c.named(err)
 	}
 	if err := c.checkCoverage(); err != nil {
 		return err
 	}
-	if err := c.calibrate(); err != nil {
-		return err
+	if c.Samples != nil {
+		if err := c.calibrate(float, feeds); err != nil {
+			return err
+		}
 	}
 	w, err := c.begin()
 	if err != nil {
@@ -164,6 +181,23 @@ func (c *converter) withData() error {
 		c.progress("writing", i+1, len(c.jobs))
 	}
 	return c.end(w)
+}
+
+// quantizeAll gives every weight its bits, and rounds again by what the data say.
+func (c *converter) quantizeAll(feeds []map[string]*onnxio.Array) error {
+	err := parallel.Each(c.ctx, c.Threads, len(c.jobs), c.quantize,
+		func(done int) { c.progress("quantizing", done, len(c.jobs)) })
+	if err != nil {
+		return err
+	}
+	r, err := c.newRefit(feeds)
+	if err != nil {
+		return err
+	}
+	return r.pass(func(j *job) (coder, func() (*quantized, error)) {
+		k := newGridCoder(j.q)
+		return k, func() (*quantized, error) { return j.q, nil }
+	}, len(feeds) >= compensateFrom)
 }
 
 // quantize codes site i and lets go of the pages of the file that its values stand on.
@@ -185,6 +219,7 @@ type converter struct {
 	typical int          // elements of a weight, on average
 	added   []*addedBias // by bias correction
 	fitted  []int        // the samples that calibrate
+	checked []int        // the samples that the closing check sees
 	result  Result
 }
 
@@ -208,7 +243,8 @@ func (c *converter) plan() error {
 		if err != nil {
 			return err
 		}
-		c.jobs = append(c.jobs, &job{site: s, layout: layout, reason: reason, bits: c.bitsFor(s)})
+		bits, fixed := c.bitsFor(s)
+		c.jobs = append(c.jobs, &job{site: s, layout: layout, reason: reason, bits: bits, fixed: fixed, store: c.Codec})
 	}
 	c.typical = typicalSize(c.jobs)
 	c.result.Tensors = make([]Coverage, len(c.jobs))
@@ -328,6 +364,9 @@ func (c *converter) end(w *packing.Writer) error {
 	if _, err := w.Close(); err != nil {
 		return err
 	}
+	if c.Budget.Kind == BudgetSize && float64(c.out.n) > c.Budget.Value {
+		return &ReachError{c.Budget, float64(c.out.n)}
+	}
 	if limit := int64(len(c.src.Bytes)) + c.externalBytes(); c.out.n > limit {
 		return fmt.Errorf("%w: %d bytes against %d", ErrLarger, c.out.n, limit)
 	}
@@ -363,7 +402,7 @@ func (j *job) tensor() (*packing.Tensor, error) {
 	}
 	t := &packing.Tensor{Name: j.name, Type: int32(j.Tensor.Type), Shape: append([]int64{}, j.Tensor.Dims...)}
 	if j.q != nil {
-		t.Quant = j.q.packed()
+		t.Quant = j.packed()
 		return t, nil
 	}
 	t.Note, t.Data = string(j.reason), j.data
@@ -378,6 +417,18 @@ func (j *job) tensor() (*packing.Tensor, error) {
 		}
 	}
 	return t, nil
+}
+
+// packed returns the job's codes as the container takes them, in the codec that is chosen for them once.
+func (j *job) packed() *packing.Quant {
+	q := j.q.packed()
+	if !j.q.stored {
+		j.store.store(q, j.Tensor.Dims)
+		j.q.codec, j.q.stored = q.Codec, true
+		j.q.codesLen = q.CodesLen(j.Tensor.Dims, q.Codec)
+	}
+	q.Codec = j.q.codec
+	return q
 }
 
 // graphBytes returns the model without the values of the tensors that have an entry in the container.
@@ -431,8 +482,9 @@ func (j *job) coverage() (Coverage, error) {
 	v.Reason = j.reason
 	if j.q != nil {
 		v.Method, v.P = j.q.member()
-		v.Bits, v.Group, v.Codec = j.q.Bits, groupName(j.q.Layout), codecName(packing.CodecPacked)
-		v.Bytes, v.SQNR = int64(j.q.packed().StoredLen()), j.q.sqnr
+		q := j.packed()
+		v.Bits, v.Group, v.Codec = j.q.Bits, groupName(j.q.Layout), codecName(q.Codec)
+		v.Bytes, v.SQNR = int64(q.StoredLen()-packing.PackedLen(q.Len(), q.Bits)+j.q.codesLen), j.q.sqnr
 	}
 	return v, err
 }

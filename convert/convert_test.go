@@ -96,12 +96,12 @@ func TestBitsOfAndMethods(t *testing.T) {
 }
 
 func TestParseMethod(t *testing.T) {
-	for _, bad := range []string{"", "Lloyd", "entropy", "balanced:", "balanced:2", "balanced:-1", "balanced:NaN", "balanced:1/0", "lloyd:1/3", "affine:"} {
+	for _, bad := range []string{"", "Lloyd", "entropy:1", "balanced:", "balanced:2", "balanced:-1", "balanced:NaN", "balanced:1/0", "lloyd:1/3", "affine:"} {
 		if m, err := ParseMethod(bad); err == nil {
 			t.Errorf("%q was read as %v", bad, m)
 		}
 	}
-	for in, want := range map[string]string{"balanced:1": "balanced", "balanced:0.5": "balanced:0.5", "balanced:1/2": "balanced:0.5", "auto": "auto"} {
+	for in, want := range map[string]string{"balanced:1": "balanced", "balanced:0.5": "balanced:0.5", "balanced:1/2": "balanced:0.5", "auto": "auto", "entropy": "entropy"} {
 		if m, err := ParseMethod(in); err != nil || m.String() != want {
 			t.Errorf("%q was read as %v, %v, want %s", in, m, err, want)
 		}

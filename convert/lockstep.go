@@ -9,8 +9,8 @@ import (
 	"bq/onnxio"
 )
 
-// stepFunc sees the value of a marked node for all samples, in sample order, and may replace elements of values.
-type stepFunc func(n *onnxio.Node, values []*onnxio.Array) error
+// stepFunc sees the value of a marked output for all samples, in sample order, and may replace elements of values.
+type stepFunc func(n *onnxio.Node, output string, values []*onnxio.Array) error
 
 // sampleError is the error of the run of one sample, by its place among the feeds.
 type sampleError struct {
@@ -39,7 +39,7 @@ func lockstep(ctx context.Context, p *infer.Program, feeds []map[string]*onnxio.
 					return nil, l.failure()
 				}
 				<-l.tokens
-				v, err := l.meet(i, n, v)
+				v, err := l.meet(i, n, output, v)
 				l.tokens <- struct{}{}
 				return v, err
 			})
@@ -62,6 +62,7 @@ type meeting struct {
 	waiting int
 	round   int
 	node    *onnxio.Node
+	output  string
 	values  []*onnxio.Array
 	err     error
 }
@@ -77,14 +78,14 @@ func (l *meeting) failure() error {
 }
 
 // meet waits until every run has come to the same node, and returns what step made of v. The last to come steps.
-func (l *meeting) meet(i int, n *onnxio.Node, v *onnxio.Array) (*onnxio.Array, error) {
+func (l *meeting) meet(i int, n *onnxio.Node, output string, v *onnxio.Array) (*onnxio.Array, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err == nil && (l.running < len(l.values) || l.waiting > 0 && l.node != n) {
 		l.err = fmt.Errorf("calibrating: the samples take different ways through the graph at %s", onnxio.Quote(n.Name))
 		l.cond.Broadcast()
 	}
-	l.node, l.values[i] = n, v
+	l.node, l.output, l.values[i] = n, output, v
 	round := l.round
 	if l.waiting++; l.waiting == l.running && l.err == nil {
 		l.advance()
@@ -99,7 +100,7 @@ func (l *meeting) meet(i int, n *onnxio.Node, v *onnxio.Array) (*onnxio.Array, e
 
 // advance steps and lets all runs go on.
 func (l *meeting) advance() {
-	l.err = l.step(l.node, l.values)
+	l.err = l.step(l.node, l.output, l.values)
 	l.waiting = 0
 	l.round++
 	l.cond.Broadcast()

@@ -20,7 +20,7 @@ type Method struct {
 var Auto = Method{name: "auto"}
 
 // ParseMethod reads a method as --method gives it: auto, affine, balanced, balanced:P with the exponent P as a
-// decimal or a fraction in [0, 1], lloyd or paper.
+// decimal or a fraction in [0, 1], entropy, lloyd or paper.
 func ParseMethod(s string) (Method, error) {
 	switch name, exponent, given := strings.Cut(s, ":"); {
 	case name == "balanced" && given:
@@ -30,10 +30,10 @@ func ParseMethod(s string) (Method, error) {
 		return Method{}, fmt.Errorf("want an exponent only after balanced, got %q", s)
 	case name == "balanced":
 		return Method{name, 1}, nil
-	case name == "auto" || name == "affine" || name == "lloyd" || name == "paper":
+	case name == "auto" || name == "affine" || name == "entropy" || name == "lloyd" || name == "paper":
 		return Method{name: name}, nil
 	}
-	return Method{}, fmt.Errorf("want auto, affine, balanced, balanced:P, lloyd or paper, got %q", s)
+	return Method{}, fmt.Errorf("want auto, affine, balanced, balanced:P, entropy, lloyd or paper, got %q", s)
 }
 
 func parseExponent(s string) (float64, error) {
@@ -86,14 +86,19 @@ func (m Method) specs(bits int) []balance.Spec {
 // quantized is a coded weight with what is known of it.
 type quantized struct {
 	*balance.Quantized
-	spec balance.Spec
-	sqnr float64 // dB
+	spec    balance.Spec
+	entropy bool    // integers times a step, for an entropy coder
+	sqnr    float64 // dB
+	stored  bool    // codec and codesLen are known
+
+	codec    packing.Codec
+	codesLen int // bytes of the codes in that codec
 }
 
 // release lets go of the codes, which take most of the memory. A nil q has none.
 func (q *quantized) release() {
 	if q != nil {
-		q.Codes = nil
+		q.Codes, q.Wide = nil, nil
 	}
 }
 
@@ -102,6 +107,9 @@ const lloydExponent = 1.0 / 3
 
 // member returns the family member's name and exponent p: 0 for the uniform step of an affine code.
 func (q *quantized) member() (string, float64) {
+	if q.entropy {
+		return "entropy", 0
+	}
 	switch q.spec.Method {
 	case balance.Balanced:
 		return "balanced", q.spec.P
@@ -120,6 +128,12 @@ const trialElements = 1 << 16
 // error of each element, nil for all alike. typical is the size of a weight of the model, in elements; balanced asks for
 // rounding errors that add up to zero in each channel.
 func (m Method) quantize(w, importance []float32, l balance.Layout, bits, typical int, balanced bool) (*quantized, error) {
+	if m.name == "entropy" {
+		if !finiteValues(w) {
+			return nil, balance.ErrNonFinite
+		}
+		return integersOf(w, bits)
+	}
 	if m.Literal() {
 		l = balance.PerTensor(len(w))
 	}
@@ -172,7 +186,7 @@ func (q *quantized) packed() *packing.Quant {
 	return &packing.Quant{
 		Method: name, P: float32(p), Bits: q.Bits,
 		Layout: packing.Layout{Outer: l.Outer, Channels: l.Channels, Inner: l.Inner, Block: l.Block},
-		Scales: q.Scales, Stretch: q.Stretch, Zeros: q.Zeros, Levels: q.Levels, Codes: q.Codes,
+		Scales: q.Scales, Stretch: q.Stretch, Zeros: q.Zeros, Levels: q.Levels, Codes: q.Codes, Wide: q.Wide,
 	}
 }
 

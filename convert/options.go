@@ -1,6 +1,8 @@
 package convert
 
 import (
+	"fmt"
+
 	"bq/internal/compare"
 	"bq/internal/dataset"
 )
@@ -9,6 +11,7 @@ import (
 // without data.
 type Options struct {
 	Bits        int          // 1 to 8: at most 2^Bits levels for every covered tensor
+	Budget      Budget       // in place of Bits
 	Method      Method       // zero: Auto
 	Group       Group        // zero: a scale per channel
 	ActBits     int          // 2 to 8: activations as well; 0: they stay float
@@ -16,6 +19,7 @@ type Options struct {
 	BitsOf      []BitsOf     // bits of the tensors that a glob fits; the last that fits counts
 	Strict      bool         // a tensor kept for op, type, nonfinite or gain is an error
 	MinElements int          // zero: MinElements
+	Codec       Codec        // zero: CodecAuto
 	Samples     *dataset.Set // calibration data; nil: none
 	OutputKinds []compare.Override
 	Threads     int    // goroutines that work at once; at least 1; never changes the result
@@ -29,6 +33,14 @@ type Options struct {
 type BitsOf struct {
 	Glob string
 	Bits int
+}
+
+// Check reports options that do not go together.
+func (o *Options) Check() error {
+	if o.Budget.Kind != NoBudget && o.Group.Block > 0 && !o.wholeBits() {
+		return fmt.Errorf("--group %d under a budget: integers share a step by tensor or channel; blocks need a --method of whole bits", o.Group.Block)
+	}
+	return nil
 }
 
 func (o *Options) minElements() int {
@@ -51,15 +63,15 @@ func (o *Options) progress(phase string, done, total int) {
 	}
 }
 
-// bitsFor returns the bits of a site: those of the last --bits-of that fits, else Bits.
-func (o *Options) bitsFor(s *site) int {
-	bits := o.Bits
+// bitsFor returns the bits of a site: those of the last --bits-of that fits, which are fixed under a budget too, else Bits.
+func (o *Options) bitsFor(s *site) (bits int, fixed bool) {
+	bits = o.Bits
 	for _, b := range o.BitsOf {
 		if s.matches(b.Glob) {
-			bits = b.Bits
+			bits, fixed = b.Bits, true
 		}
 	}
-	return bits
+	return bits, fixed
 }
 
 // checkPatterns returns an error for the first pattern that fits no site.

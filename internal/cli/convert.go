@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,7 +19,11 @@ import (
 func (s *session) convertCommand() *urfave.Command {
 	flags := []urfave.Flag{
 		&urfave.StringFlag{Name: "bits", Usage: "at most 2^B levels for every covered tensor, B from 1 to 8", Value: "8"},
-		&urfave.StringFlag{Name: "method", Usage: "auto (measured rate and distortion), affine, lloyd, balanced (equal counts), balanced:P (equal mass of f^P), paper (literal)", Value: "auto"},
+		&urfave.StringFlag{Name: "bpw", Usage: "average bits per float weight, kept ones counted; bits differ by tensor"},
+		&urfave.StringFlag{Name: "max-size", Usage: "least drift in a file of at most SIZE (1200000, 1.2MB, 1.2MiB)"},
+		&urfave.StringFlag{Name: "max-drift", Usage: "smallest file with drift at most D (KL in nats, or noise over signal power); needs data"},
+		&urfave.StringFlag{Name: "method", Usage: "auto (measured rate and distortion), affine, entropy (uniform step and coder), lloyd, balanced (equal counts), balanced:P (equal mass of f^P), paper (literal)", Value: "auto"},
+		&urfave.StringFlag{Name: "codec", Usage: "none (plain packed bits), huffman, range, auto (the smallest)", Value: "auto"},
 		&urfave.StringFlag{Name: "group", Usage: "scales per channel, tensor, or block of 16 to 1024 weights", Value: "channel"},
 		&urfave.StringFlag{Name: "act-bits", Usage: "also quantize activations to N bits, from 2 to 8; 0: float; needs data", Value: "0"},
 		&urfave.StringSliceFlag{Name: "keep", Usage: "leave the tensors that a glob fits in float; repeatable"},
@@ -41,6 +46,9 @@ func convertOptions(c *urfave.Context) (o convert.Options, err error) {
 	if o.Method, err = convert.ParseMethod(c.String("method")); err != nil {
 		return o, usagef("reading --method: %v", err)
 	}
+	if o.Codec, err = convert.ParseCodec(c.String("codec")); err != nil {
+		return o, usagef("reading --codec: %v", err)
+	}
 	if o.Group, err = group(c.String("group")); err != nil {
 		return o, err
 	}
@@ -50,6 +58,9 @@ func convertOptions(c *urfave.Context) (o convert.Options, err error) {
 	if o.ActBits == 1 {
 		return o, usagef("reading --act-bits: want 0, or 2 to 8, got 1")
 	}
+	if o.Budget, err = budget(c); err != nil {
+		return o, err
+	}
 	for _, v := range c.StringSlice("bits-of") {
 		b, err := bitsOf(v)
 		if err != nil {
@@ -57,8 +68,39 @@ func convertOptions(c *urfave.Context) (o convert.Options, err error) {
 		}
 		o.BitsOf = append(o.BitsOf, b)
 	}
+	if err := o.Check(); err != nil {
+		return o, usagef("reading %v", err)
+	}
 	return o, nil
 }
+
+// budget reads the flag that bounds the file, if one is given.
+func budget(c *urfave.Context) (b convert.Budget, err error) {
+	var given []string
+	for _, name := range []string{"bits", "bpw", "max-size", "max-drift"} {
+		if c.IsSet(name) {
+			given = append(given, "--"+name)
+		}
+	}
+	if len(given) > 1 {
+		return b, usagef("reading %s and %s: one budget at most", given[0], given[1])
+	}
+	switch {
+	case c.IsSet("bpw"):
+		b.Kind = convert.BudgetBPW
+		b.Value, err = positive("--bpw", c.String("bpw"), maxBPW)
+	case c.IsSet("max-size"):
+		b.Kind = convert.BudgetSize
+		b.Value, err = byteSize("--max-size", c.String("max-size"))
+	case c.IsSet("max-drift"):
+		b.Kind = convert.BudgetDrift
+		b.Value, err = positive("--max-drift", c.String("max-drift"), math.MaxFloat32)
+	}
+	return b, err
+}
+
+// maxBPW is the largest rate that --bpw takes: what a float has.
+const maxBPW = 32
 
 func (s *session) convert(c *urfave.Context) error {
 	if err := exactly(c, "one model"); err != nil {
@@ -69,6 +111,9 @@ func (s *session) convert(c *urfave.Context) error {
 		return err
 	}
 	o.Threads = s.threads
+	if o.Budget.Kind == convert.BudgetDrift && !hasData(c) {
+		return &usageError{text: "reading --max-drift: drift is measured on samples", hint: "add --data PATH"}
+	}
 	if o.ActBits > 0 && !hasData(c) {
 		return &usageError{text: "reading --act-bits: activations need samples to calibrate on", hint: "add --data PATH"}
 	}
@@ -83,6 +128,9 @@ func (s *session) convert(c *urfave.Context) error {
 	}
 	if o.Samples, o.OutputKinds, err = s.samples(c, in.file.Model, calibrationSamples); err != nil {
 		return err
+	}
+	if o.Samples == nil && o.Budget.Kind != convert.NoBudget {
+		s.warn("no --data: bits are spent by the error of the weights, not by what it does to the outputs")
 	}
 	if o.Method.Literal() {
 		s.warn("--method paper is the paper's quantizer to the letter: without the training that goes with it, it destroys a model")
@@ -147,6 +195,10 @@ func convertError(in *input, err error) error {
 		return &hintError{fmt.Errorf("converting %s: %w", in.name, err), "the model can be used as it is"}
 	case errors.As(err, &nothing) || errors.Is(err, convert.ErrLarger):
 		return &hintError{fmt.Errorf("converting %s: %w", in.name, err), "bq inspect " + in.name + " --tensors"}
+	}
+	var reach *convert.ReachError
+	if errors.As(err, &reach) && reach.Kind == convert.BudgetSize && reach.Nearest > 0 {
+		return &hintError{fmt.Errorf("converting %s: %w", in.name, err), fmt.Sprintf("fewer --keep, or --max-size %.0fkB", math.Ceil(reach.Nearest/1000))}
 	}
 	var noMatch *convert.NoMatchError
 	if errors.As(err, &noMatch) {

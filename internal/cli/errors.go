@@ -45,6 +45,7 @@ func explain(err error) (status int, text, hint string) {
 		noMatch *convert.NoMatchError
 		data    *dataset.UsageError
 		output  *compare.NoOutputError
+		reach   *convert.ReachError
 	)
 	status, text = statusError, err.Error()
 	var fault interface{ Addr() uintptr }
@@ -59,6 +60,8 @@ func explain(err error) (status int, text, hint string) {
 		status, hint = statusUsage, data.Hint
 	case errors.As(err, &output):
 		status, text, hint = statusUsage, "reading --output-kind: "+output.Error(), output.Hint()
+	case errors.As(err, &reach) && reach.Kind == convert.BudgetDrift:
+		status = statusDrift
 	case errors.As(err, &noMatch):
 		status = statusUsage
 		if len(noMatch.Nearest) > 0 {

@@ -31,9 +31,27 @@ type convertRecord struct {
 }
 
 type budgetRecord struct {
-	Kind    string `json:"kind"`
-	Asked   int    `json:"asked"`
-	Reached int    `json:"reached"`
+	Kind    string  `json:"kind"`
+	Asked   float64 `json:"asked"`
+	Reached float64 `json:"reached"`
+}
+
+// newBudgetRecord says what was asked of a conversion, and what came of it.
+func newBudgetRecord(o *convert.Options, size sizeRecord, r *convert.Result) budgetRecord {
+	b := budgetRecord{Kind: o.Budget.Kind.String(), Asked: o.Budget.Value}
+	switch o.Budget.Kind {
+	case convert.BudgetBPW:
+		b.Reached = size.BPW
+	case convert.BudgetSize:
+		b.Reached = float64(size.FileBytes)
+	case convert.BudgetDrift:
+		for i := range r.Drift {
+			b.Reached = max(b.Reached, r.Drift[i].Drift())
+		}
+	default:
+		b.Asked, b.Reached = float64(o.Bits), float64(o.Bits)
+	}
+	return b
 }
 
 type activationRecord struct {
@@ -198,7 +216,7 @@ func (s *session) convertJSON(in *input, out *written, r *convert.Result, o *con
 	rec := convertRecord{
 		Schema: "bq.convert/1", Tool: "bq " + Version, Input: in.record(),
 		Output:   verify.Model{Path: out.path, SHA256: out.sha256, Bytes: out.size.FileBytes, Format: "bq"},
-		Budget:   budgetRecord{Kind: "bits", Asked: o.Bits, Reached: o.Bits},
+		Budget:   newBudgetRecord(o, out.size, r),
 		Size:     out.size,
 		Tensors:  make([]tensorRecord, 0, len(r.Tensors)),
 		Outputs:  []verify.Output{},

@@ -108,3 +108,36 @@ func decibels(v float64) string {
 	}
 	return fmt.Sprintf("%.1f dB", v)
 }
+
+// positive reads a number above 0 and at most limit.
+func positive(flag, value string, limit float64) (float64, error) {
+	v, err := decimal(flag, value)
+	if err == nil && (v == 0 || v > limit) {
+		err = usagef("reading %s: want a number above 0 and at most %g, got %q", flag, limit, value)
+	}
+	return v, err
+}
+
+// sizeUnits are the units of sizes (cli.md, section 1): powers of ten, and of two.
+var sizeUnits = []struct {
+	suffix string
+	bytes  float64
+}{
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}, {"", 1},
+}
+
+// byteSize reads a size such as 1200000, 1.2MB or 1.2MiB, in bytes.
+func byteSize(flag, value string) (float64, error) {
+	for _, u := range sizeUnits {
+		number, ok := strings.CutSuffix(value, u.suffix)
+		if !ok {
+			continue
+		}
+		v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+		if err != nil || !(v*u.bytes >= 1 && v*u.bytes <= math.MaxInt64/2) {
+			break
+		}
+		return math.Floor(v * u.bytes), nil
+	}
+	return 0, usagef("reading %s: want a size such as 90000, 1.2MB or 1.5MiB, got %q", flag, value)
+}

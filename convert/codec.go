@@ -1,0 +1,61 @@
+package convert
+
+import (
+	"fmt"
+
+	"bq/packing"
+)
+
+// Codec says how codes are stored.
+type Codec uint8
+
+const (
+	CodecAuto    Codec = iota // for each weight the one that takes the fewest bytes
+	CodecNone                 // plain packed bits
+	CodecHuffman              // entropy-coded, quick to open
+	CodecRange                // entropy-coded with contexts, smallest
+)
+
+var codecNames = []string{"auto", "none", "huffman", "range"}
+
+// ParseCodec reads a codec as --codec gives it: auto, none, huffman or range.
+func ParseCodec(s string) (Codec, error) {
+	for i, name := range codecNames {
+		if s == name {
+			return Codec(i), nil
+		}
+	}
+	return 0, fmt.Errorf("want auto, none, huffman or range, got %q", s)
+}
+
+// String returns the name that ParseCodec reads.
+func (c Codec) String() string { return codecNames[c] }
+
+// codecName names the codec of a code stream as --codec does.
+func codecName(c packing.Codec) string {
+	switch c {
+	case packing.CodecPacked:
+		return "none"
+	case codecHuffman:
+		return "huffman"
+	case packing.CodecRange:
+		return "range"
+	}
+	return fmt.Sprintf("codec %d", c)
+}
+
+// store chooses how the codes of q, a tensor of the given shape, are stored.
+func (c Codec) store(q *packing.Quant, shape []int64) {
+	switch c {
+	case CodecNone:
+		q.Codec = packing.CodecPacked
+	case CodecHuffman:
+		q.Codec = codecHuffman
+	case CodecRange:
+		q.Codec = packing.CodecRange
+	default:
+		q.Codec = q.Smallest(shape)
+	}
+}
+
+const codecHuffman packing.Codec = 2

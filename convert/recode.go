@@ -1,0 +1,247 @@
+package convert
+
+import (
+	"math"
+	"sort"
+
+	"bq/balance"
+	"bq/internal/kernel"
+	"bq/internal/moments"
+)
+
+// Damping of Hessians, as a part of the mean of their diagonal (recipe.md A1.3): where rounding errors are fed back, and
+// where weights are moved to make up for changed inputs, which fits noise more easily.
+const (
+	feedbackDamp   = 0.01
+	compensateDamp = 0.1
+)
+
+// compensateColumns is the number of columns up to which weights are moved to make up for changed inputs.
+const compensateColumns = 2500
+
+// coder holds the codes of a weight while its elements are rounded one after the other.
+type coder interface {
+	// passes is how often the weight is to be rounded: a rate term needs the prices that the pass before shows.
+	passes() int
+	// begin prepares pass i; loss is the mean of what a squared error of an element costs.
+	begin(i int, loss float64)
+	// code rounds element e, which has come to x, and returns the value it is coded as. An error of e costs loss times its square.
+	code(e int, x, loss float64) float64
+}
+
+// recode rounds the layer's weight w so that the errors of its outputs are least on inputs of the given moments, and returns
+// the values the rounding aimed at, in stored order: w, or w moved to make up for changed inputs.
+func (l *layer) recode(w []float32, sums *moments.Sums, k coder, compensate bool, threads int) error {
+	m := l.m
+	dense := m.gather(w)
+	size := m.rows * m.cols
+	feedback := make([]*balance.Feedback, m.groups)
+	errs := make([]error, m.groups)
+	inner := threads
+	if m.groups > 1 {
+		inner = 1
+	}
+	loss := make([]float64, m.groups)
+	kernel.Parallel(threads, m.groups, func(g int) {
+		h := sums.Second(g, l.centred)
+		part := dense[g*size : (g+1)*size]
+		if compensate && m.cols <= compensateColumns {
+			if moved := balance.Compensate(part, m.rows, h, sums.Shift(g, l.centred), m.cols, compensateDamp); moved != nil {
+				copy(part, moved)
+			}
+		}
+		feedback[g], errs[g] = balance.NewFeedback(h, m.cols, feedbackDamp)
+		if errs[g] != nil {
+			return
+		}
+		for j := range m.cols {
+			loss[g] += feedback[g].Loss(j) / float64(m.cols)
+		}
+	})
+	mean := 0.0
+	for g, err := range errs {
+		if err != nil {
+			return err
+		}
+		mean += loss[g] / float64(m.groups)
+	}
+	for pass := range k.passes() {
+		k.begin(pass, mean)
+		kernel.Parallel(threads, m.groups, func(g int) {
+			work := append([]float64(nil), dense[g*size:(g+1)*size]...)
+			f := feedback[g]
+			losses := make([]float64, m.cols)
+			for j := range losses {
+				losses[j] = f.Loss(j)
+			}
+			f.Run(work, m.rows, inner, func(r, j int, x float64) float64 {
+				return k.code(int(m.stored[g*size+r*m.cols+j]), x, losses[j])
+			})
+		})
+	}
+	return nil
+}
+
+// stepCoder codes elements as integers times the step of their group.
+type stepCoder struct {
+	layout balance.Layout
+	steps  []float32
+	mu     float64 // strength of the rate term; 0: none
+	limit  int     // integers lie in [-limit, limit-1]; 0: no limit
+
+	n      []int16
+	prices *balance.Prices
+	lambda float64
+}
+
+func newStepCoder(p *stepPlan, c, mu float64) *stepCoder {
+	return &stepCoder{layout: p.layout, steps: p.steps(c), mu: mu, n: make([]int16, p.elements)}
+}
+
+func (k *stepCoder) passes() int {
+	if k.mu == 0 {
+		return 1
+	}
+	return 3
+}
+
+// highRate is the slope of squared error over rate of a uniform step, in step^2 a bit: D = step^2/12 falls by 6 dB a bit.
+const highRate = math.Ln2 / 6
+
+func (k *stepCoder) begin(pass int, loss float64) {
+	k.lambda = 0
+	if pass == 0 {
+		return
+	}
+	square := 0.0
+	for _, s := range k.steps {
+		square += float64(s) * float64(s) / float64(len(k.steps))
+	}
+	k.prices = balance.NewPrices(balance.TallyOf(k.n))
+	k.lambda = k.mu * highRate * loss * square
+}
+
+func (k *stepCoder) step(e int) float64 {
+	if len(k.steps) == 1 {
+		return float64(k.steps[0])
+	}
+	return float64(k.steps[k.layout.Group(e)])
+}
+
+func (k *stepCoder) code(e int, x, loss float64) float64 {
+	s := k.step(e)
+	if k.lambda == 0 {
+		k.n[e] = balance.Nearest(x, s)
+	} else {
+		k.n[e] = k.prices.Choose(x, s, loss, k.lambda)
+	}
+	return float64(k.n[e]) * s
+}
+
+// quantized returns the codes.
+func (k *stepCoder) quantized() (*quantized, error) {
+	q, err := balance.FromIntegers(k.n, k.layout, k.steps)
+	if err != nil {
+		return nil, err
+	}
+	return &quantized{Quantized: q, entropy: true}, nil
+}
+
+// nearest rounds all of w without feedback.
+func (k *stepCoder) nearest(w []float32) {
+	k.begin(0, 0)
+	for e, v := range w {
+		k.code(e, float64(v), 1)
+	}
+}
+
+// integersOf returns integers times a step for weights w of a bounded number of levels: the widest step that reaches the largest.
+func integersOf(w []float32, bits int) (*quantized, error) {
+	top := 0.0
+	for _, v := range w {
+		top = max(top, float64(max(v, -v)))
+	}
+	limit := max(1, 1<<(bits-1)-1)
+	step := balance.RoundSoleStep(top / float64(limit) * (1 + 1.0/256)) // rounding may not bring the largest out of reach
+	k := &stepCoder{layout: balance.PerTensor(len(w)), steps: []float32{step}, n: make([]int16, len(w))}
+	k.nearest(w)
+	for i, n := range k.n {
+		k.n[i] = max(int16(-limit), min(int16(limit), n))
+	}
+	q, err := k.quantized()
+	if err != nil {
+		return nil, err
+	}
+	got := buffers.borrow(len(w))
+	defer buffers.put(got)
+	q.Dequantize(*got)
+	q.Signal, q.Noise = balance.SquaredError(w, *got, nil)
+	return q, nil
+}
+
+// gridCoder codes elements again by the levels that a quantized weight has.
+type gridCoder struct {
+	q      *quantized
+	levels []float64 // of a codebook
+	codes  []uint8
+}
+
+func newGridCoder(q *quantized) *gridCoder {
+	k := &gridCoder{q: q, codes: q.Codes}
+	for _, v := range q.Levels {
+		k.levels = append(k.levels, float64(v))
+	}
+	return k
+}
+
+func (k *gridCoder) passes() int { return 1 }
+
+func (k *gridCoder) begin(int, float64) {}
+
+func (k *gridCoder) code(e int, x, _ float64) float64 {
+	g := k.q.Layout.Group(e)
+	scale := float64(k.q.Scales[g])
+	if k.q.Stretch != 0 {
+		scale = float64(k.q.Scales[g] * k.q.Stretch)
+	}
+	if scale == 0 {
+		return 0
+	}
+	if k.levels != nil {
+		i := nearestLevel(k.levels, x/scale)
+		k.codes[e] = uint8(i)
+		return k.levels[i] * scale
+	}
+	zero := 1 << (k.q.Bits - 1)
+	if k.q.Zeros != nil {
+		zero = int(k.q.Zeros[g])
+	}
+	code := max(0, min(float64(int(1)<<k.q.Bits-1), math.RoundToEven(x/scale)+float64(zero)))
+	k.codes[e] = uint8(code)
+	return (code - float64(zero)) * scale
+}
+
+// nearestLevel returns the index of the level nearest to x, the lower of equals.
+func nearestLevel(levels []float64, x float64) int {
+	i := sort.SearchFloat64s(levels, x)
+	if i == len(levels) || i > 0 && x-levels[i-1] <= levels[i]-x {
+		i--
+	}
+	return i
+}
+
+// values returns the job's weight as float32.
+func (j *job) values() ([]float32, error) {
+	w := make([]float32, j.layout.Len())
+	return w, j.Tensor.Float32s(w)
+}
+
+// settle takes q for the job's codes and measures it against the weight w.
+func (j *job) settle(q *quantized, w []float32) {
+	got := buffers.borrow(len(w))
+	defer buffers.put(got)
+	q.decoded(j.Tensor.Type, *got)
+	q.sqnr = balance.SQNR(w, *got)
+	q.stored = false
+	j.q = q
+}

@@ -1,0 +1,61 @@
+package convert
+
+import (
+	"bytes"
+
+	"bq/packing"
+)
+
+// sizes are the parts of the file that the codes so far would make.
+type sizes struct{ codes, scales, kept, total int64 }
+
+// trial writes the file to memory and returns its parts.
+func (c *converter) trial() (s sizes, err error) {
+	graph, err := c.graphBytes()
+	if err != nil {
+		return s, err
+	}
+	var out bytes.Buffer
+	w := packing.NewWriter(&out, nil)
+	if err := w.Graph(graph); err != nil {
+		return s, err
+	}
+	for _, j := range c.jobs {
+		t, err := j.tensor()
+		if err != nil {
+			return s, err
+		}
+		if t == nil {
+			continue
+		}
+		if err := w.Tensor(t); err != nil {
+			return s, err
+		}
+	}
+	for _, a := range c.added {
+		if err := w.Tensor(a.tensor()); err != nil {
+			return s, err
+		}
+	}
+	about, err := c.about()
+	if err != nil {
+		return s, err
+	}
+	meta, err := about.meta()
+	if err != nil {
+		return s, err
+	}
+	if err := w.SetMeta(meta); err != nil {
+		return s, err
+	}
+	if _, err := w.Close(); err != nil {
+		return s, err
+	}
+	f, err := packing.Open(bytes.NewReader(out.Bytes()), int64(out.Len()))
+	if err != nil {
+		return s, err
+	}
+	s.codes, s.scales, s.kept, _, _ = f.Sizes()
+	s.total = int64(out.Len())
+	return s, nil
+}
