@@ -3,12 +3,8 @@ package balance
 import (
 	"fmt"
 	"math"
-	"sync"
 
-	"gonum.org/v1/gonum/blas"
-	"gonum.org/v1/gonum/blas/blas64"
-	"gonum.org/v1/gonum/lapack/lapack64"
-	"gonum.org/v1/gonum/mat"
+	"bq/internal/kernel"
 )
 
 // feedbackWhole is the largest number of columns whose Hessian is factored as a whole. Wider ones are cut into blocks
@@ -67,51 +63,24 @@ func meanDiagonal(h []float64, k int) float64 {
 // float32 leave eigenvalues a little below zero.
 const dampTries = 6
 
-// upperInverse returns U with (B + damp*mean*I)^-1 = U^T U for the block B of n columns at column at of h. With the order
-// of the columns reversed, B = L L^T is B = M M^T in the old order, M upper, and U = M^-1.
+// upperInverse returns U with (B + damp*mean*I)^-1 = U^T U for the block B of n columns at column at of h.
 func upperInverse(h []float64, k, at, n int, mean, damp float64) ([]float64, error) {
-	u := make([]float64, n*n)
+	b := make([]float64, n*n)
 	for range dampTries {
-		add := damp * mean
+		add := float64(damp * mean)
 		if mean == 0 {
 			add = 1
 		}
 		for i := range n {
-			from := h[(at+n-1-i)*k+at : (at+n-1-i)*k+at+n]
-			for j := range n {
-				u[i*n+j] = from[n-1-j]
-			}
-			u[i*n+i] += add
+			copy(b[i*n:(i+1)*n], h[(at+i)*k+at:])
+			b[i*n+i] += add
 		}
-		sym := blas64.Symmetric{Uplo: blas.Upper, N: n, Data: u, Stride: n}
-		t, ok := lapack64.Potrf(sym) // u = R, B' = R^T R: R^T is the lower factor of the reversed matrix
-		if ok && lapack64.Trtri(t) && !anyNaN(u, n) {
-			return reversed(u, n), nil
+		if u := inverseFactor(b, n); u != nil {
+			return u, nil
 		}
 		damp = max(damp, 1e-8) * 10
 	}
 	return nil, fmt.Errorf("factoring a Hessian of %d columns: not positive definite", k)
-}
-
-// reversed returns, for R^-1 of the reversed matrix, the upper matrix U[i][j] = R^-1[n-1-j][n-1-i]: M = J R^T J, so
-// M^-1 = J R^-T J.
-func reversed(r []float64, n int) []float64 {
-	u := make([]float64, n*n)
-	for i := range n {
-		for j := i; j < n; j++ {
-			u[i*n+j] = r[(n-1-j)*n+n-1-i]
-		}
-	}
-	return u
-}
-
-func anyNaN(u []float64, n int) bool {
-	for i := range n {
-		if d := u[i*n+i]; d-d != 0 || d == 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // Columns returns the number of columns.
@@ -130,59 +99,42 @@ func (f *Feedback) at(j int) (u []float64, i, n int) {
 	return f.blocks[b], j - b*f.size, min(f.size, f.k-b*f.size)
 }
 
-// feedbackRows is how many rows a thread takes through the columns together: their weights stay in the cache while a row
-// of U passes once for all of them.
-const feedbackRows = 16
+// feedbackRows is the most rows that a thread takes through the columns together: a part of U is read once for all of them.
+// feedbackStep is how many columns they go before the columns behind these take up the errors.
+const (
+	feedbackRows = 64
+	feedbackStep = 64
+)
 
 // Run rounds the rows of w [rows, Columns()], which it overwrites: pick is called once for every element, for the columns of
 // a row in order, with the value that the row has come to, and returns the value that the element is coded as. Rows are
 // independent; up to threads goroutines work on them and call pick, never two for one row. The results do not depend on
-// the number of threads.
+// the number of threads, and given U are the same on every machine.
 func (f *Feedback) Run(w []float64, rows, threads int, pick func(row, column int, x float64) float64) {
-	units := (rows + feedbackRows - 1) / feedbackRows
-	var wg sync.WaitGroup
-	next := make(chan int, units)
-	for u := range units {
-		next <- u
-	}
-	close(next)
-	for range max(1, min(threads, units)) {
-		wg.Go(func() {
-			for u := range next {
-				f.runRows(w, u*feedbackRows, min(rows, (u+1)*feedbackRows), pick)
-			}
-		})
-	}
-	wg.Wait()
+	share := (rows + max(1, threads) - 1) / max(1, threads)
+	unit := min(feedbackRows, max(1, (share+7)/8)*8) // whole tiles of kernel.SubtractProduct
+	kernel.Parallel(threads, (rows+unit-1)/unit, func(i int) {
+		f.runRows(w, i*unit, min(rows, (i+1)*unit), pick)
+	})
 }
 
 // runRows rounds rows r0 to r1-1.
 func (f *Feedback) runRows(w []float64, r0, r1 int, pick func(row, column int, x float64) float64) {
-	for j := range f.k {
-		u, i, n := f.at(j)
-		line := u[i*n+i : (i+1)*n]
-		for r := r0; r < r1; r++ {
-			x := w[r*f.k+j]
-			if e := (x - pick(r, j, x)) / line[0]; e != 0 {
-				subtract(w[r*f.k+j+1:r*f.k+j+n-i], line[1:], e)
+	errors := make([]float64, (r1-r0)*feedbackStep)
+	for b, u := range f.blocks {
+		at := b * f.size
+		n := min(f.size, f.k-at)
+		for j0 := 0; j0 < n; j0 += feedbackStep {
+			j1 := min(n, j0+feedbackStep)
+			for j := j0; j < j1; j++ {
+				for r := r0; r < r1; r++ {
+					x := w[r*f.k+at+j]
+					errors[(r-r0)*feedbackStep+j-j0] = (x - pick(r, at+j, x)) / u[j*n+j]
+				}
+				kernel.SubtractProduct(w[r0*f.k+at+j+1:], f.k, r1-r0, j1-j-1, 1, errors[j-j0:], feedbackStep, u[j*n+j+1:], n)
 			}
+			kernel.SubtractProduct(w[r0*f.k+at+j1:], f.k, r1-r0, n-j1, j1-j0, errors, feedbackStep, u[j0*n+j1:], n)
 		}
-	}
-}
-
-// subtract computes dst -= e*x, each product rounded, so that it is the same on every machine.
-func subtract(dst, x []float64, e float64) {
-	x = x[:len(dst)]
-	for len(dst) >= 4 {
-		d, s := (*[4]float64)(dst), (*[4]float64)(x)
-		d[0] -= float64(e * s[0])
-		d[1] -= float64(e * s[1])
-		d[2] -= float64(e * s[2])
-		d[3] -= float64(e * s[3])
-		dst, x = dst[4:], x[4:]
-	}
-	for i := range dst {
-		dst[i] -= float64(e * x[i])
 	}
 }
 
@@ -191,36 +143,38 @@ func subtract(dst, x []float64, e float64) {
 // inputs z and shift [k, k] is E[(x-z) z^T], x the original ones. nil where the matrix cannot be factored, damp is below
 // zero or a value is not finite. Nothing that is given is changed.
 func Compensate(w []float64, rows int, h, shift []float64, k int, damp float64) []float64 {
-	if rows == 0 {
-		return []float64{}
-	}
 	a := append([]float64(nil), h...)
-	add := damp * meanDiagonal(h, k)
-	if !(add >= 0) || add > math.MaxFloat64 {
+	add := float64(damp * meanDiagonal(h, k))
+	if !(add >= 0 && add <= math.MaxFloat64) {
 		return nil
 	}
 	for i := range k {
 		a[i*k+i] += add
 	}
-	var chol mat.Cholesky
-	if !chol.Factorize(mat.NewSymDense(k, a)) {
+	u := inverseFactor(a, k)
+	if u == nil {
 		return nil
 	}
-	var moved, solved mat.Dense
-	moved.Mul(mat.NewDense(rows, k, w), mat.NewDense(k, k, shift))
-	if err := chol.SolveTo(&solved, moved.T()); err != nil {
-		if _, near := err.(mat.Condition); !near {
-			return nil
+	transposed := a // its place, which is free
+	for i := range k {
+		for j := range k {
+			transposed[j*k+i] = u[i*k+j]
 		}
 	}
-	out := make([]float64, len(w))
-	for r := range rows {
-		for j := range k {
-			v := w[r*k+j] + solved.At(j, r)
-			if v-v != 0 {
-				return nil
-			}
-			out[r*k+j] = v
+	out := append(make([]float64, 0, len(w)), w...)
+	parallelRows(rows, func(r0, r1 int) {
+		part := out[r0*k : r1*k]
+		left, right := make([]float64, len(part)), make([]float64, len(part))
+		kernel.SubtractProduct(left, k, r1-r0, k, k, part, k, shift, k)
+		for i, v := range left {
+			left[i] = -v // w S
+		}
+		kernel.SubtractProduct(right, k, r1-r0, k, k, left, k, transposed, k) // -w S U^T
+		kernel.SubtractProduct(part, k, r1-r0, k, k, right, k, u, k)
+	})
+	for _, v := range out {
+		if v-v != 0 {
+			return nil
 		}
 	}
 	return out

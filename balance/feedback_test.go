@@ -531,14 +531,77 @@ func TestCompensateDegenerate(t *testing.T) {
 	}
 }
 
-func benchmarkHessian(k int) []float64 {
-	_, h := correlated(rand.New(rand.NewPCG(1, 1)), min(k, 600), k)
+// decaying is the Hessian 0.9^|i-j| of a chain of inputs, each of which is 0.9 times its neighbour and something new.
+func decaying(k int) []float64 {
+	h, powers := make([]float64, k*k), make([]float64, k)
+	powers[0] = 1
+	for i := 1; i < k; i++ {
+		powers[i] = 0.9 * powers[i-1]
+	}
+	for i := range h {
+		h[i] = powers[max(i/k-i%k, i%k-i/k)]
+	}
 	return h
+}
+
+// Codes, and all that leads to them, are the same bits on every machine: sums of what the factor is, what pick is shown and what
+// Compensate returns, for a size that leaves rests everywhere.
+func TestFeedbackIsTheSameEverywhere(t *testing.T) {
+	const k, rows = 2*factorPanel + 21, 13
+	h, w := decaying(k), make([]float64, rows*k)
+	for i := range w {
+		w[i] = float64(i*7919%1000-500) / 250
+	}
+	f, s := factored(t, h, k, 0.01), newSteps(0.5, rows, k)
+	moved := Compensate(w, rows, h, h, k, 0.1)
+	f.Run(w, rows, 3, s.pick)
+	var sums []uint64
+	for _, list := range [][]float64{f.blocks[0], s.seen, moved} {
+		sum := uint64(0)
+		for _, v := range list {
+			sum = sum*31 + math.Float64bits(v)
+		}
+		sums = append(sums, sum)
+	}
+	if want := []uint64{0x3ae19fd33a7ad71f, 0xe5c350df6edcd4d4, 0x7ae1a509509ef4e1}; !slices.Equal(sums, want) {
+		t.Errorf("sums %#x, want %#x", sums, want)
+	}
+}
+
+// a = M M^T and a^-1 = U^T U, for sizes on both sides of a panel.
+func TestInverseFactor(t *testing.T) {
+	rng := rand.New(rand.NewPCG(13, 14))
+	for _, k := range []int{1, 2, factorPanel - 1, factorPanel, factorPanel + 1, 2*factorPanel + 17} {
+		_, h := correlated(rng, 3*k, k)
+		h = damped(h, k, 0.05)
+		m := slices.Clone(h)
+		if !upperFactor(m, k) {
+			t.Fatalf("size %d: not positive definite", k)
+		}
+		u, inv := inverseFactor(slices.Clone(h), k), inverseRef(h, k)
+		for i := range k {
+			for j := range i + 1 {
+				var square, inverse float64
+				for p := range k {
+					if p >= i {
+						square += m[i*k+p] * m[j*k+p]
+					}
+					inverse += u[p*k+i] * u[p*k+j]
+				}
+				if math.Abs(square-h[i*k+j]) > factorTolerance || math.Abs(inverse-inv[i*k+j]) > factorTolerance*max(1, math.Abs(inv[i*k+j])) {
+					t.Fatalf("size %d, element %d %d: %v and %v, want %v and %v", k, i, j, square, inverse, h[i*k+j], inv[i*k+j])
+				}
+				if m[i*k+j] != m[j*k+i] || j < i && u[i*k+j] != 0 {
+					t.Fatalf("size %d, element %d %d: M is %v and %v, U %v below its diagonal", k, i, j, m[i*k+j], m[j*k+i], u[i*k+j])
+				}
+			}
+		}
+	}
 }
 
 func BenchmarkNewFeedback(b *testing.B) {
 	for _, k := range []int{576, 2304} {
-		h := benchmarkHessian(k)
+		h := decaying(k)
 		b.Run(fmt.Sprintf("k=%d", k), func(b *testing.B) {
 			for b.Loop() {
 				factored(b, h, k, 0.01)
@@ -550,7 +613,7 @@ func BenchmarkNewFeedback(b *testing.B) {
 func BenchmarkFeedback(b *testing.B) {
 	const rows = 256
 	for _, k := range []int{576, 2304} {
-		f := factored(b, benchmarkHessian(k), k, 0.01)
+		f := factored(b, decaying(k), k, 0.01)
 		rng := rand.New(rand.NewPCG(2, 2))
 		w, work := make([]float64, rows*k), make([]float64, rows*k)
 		for i := range w {
@@ -570,7 +633,7 @@ func BenchmarkFeedback(b *testing.B) {
 
 func BenchmarkCompensate(b *testing.B) {
 	const k, rows = 576, 256
-	h, w := benchmarkHessian(k), make([]float64, rows*k)
+	h, w := decaying(k), make([]float64, rows*k)
 	for i := range w {
 		w[i] = float64(i % 17)
 	}

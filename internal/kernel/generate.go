@@ -13,4 +13,5 @@ package kernel
 //go:generate go run -C _generate . -part planes -out ../planes_amd64.s -stubs ../planes_stubs_amd64.go -pkg kernel
 //go:generate go run -C _generate . -part codebook -out ../codebook_amd64.s -stubs ../codebook_stubs_amd64.go -pkg kernel
 //go:generate go run -C _generate . -part quantize -out ../quantize_amd64.s -stubs ../quantize_stubs_amd64.go -pkg kernel
+//go:generate go run -C _generate . -part subtract -out ../subtract_amd64.s -stubs ../subtract_stubs_amd64.go -pkg kernel
 //go:generate go run -C _generate . -neon ..

@@ -140,3 +140,15 @@ func TestBitConvStaysInside(t *testing.T) {
 		}
 	})
 }
+
+// Products are subtracted from, and made of, what is named alone.
+func TestSubtractStaysInside(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(5, 6))
+		for n := 1; n <= 40; n++ {
+			for _, m := range []int{1, 8, 9} {
+				checkSubtract(t, rng, m, n, 1+n%7, func(x []float64) []float64 { return fenced(t, x) })
+			}
+		}
+	})
+}

@@ -26,6 +26,7 @@ var parts = map[string]func(){
 	"quantize":  quantizeKernels,
 	"relation":  relationKernels,
 	"span":      spanKernels,
+	"subtract":  subtractKernels,
 	"vector":    vectorKernels,
 }
 
