@@ -6,7 +6,7 @@
 //	E[(x - z) z^T]      Shift, of two streams: x what the layer was trained on, z what it will see
 //
 // by group of channels that share no input (Conv with groups, the directions of a recurrent layer). Products are those of
-// package kernel in float32 over short runs of rows, added up in float64 in the order of the rows.
+// package kernel over short runs of rows, in float32 where there are many inputs, added up in float64 in the order of the rows.
 package moments
 
 import (
@@ -26,8 +26,10 @@ type Sums struct {
 	second    [][]float64 // by group, [k, k]: of z z^T, on and right of the diagonal
 	shift     [][]float64 // of (x-z) z^T; nil without a twin
 	z, x      []float64   // [groups, k]
-	product   []float32
-	diff      []float32
+	product   []float32   // of a chunk
+	diff      []float32   // x - z of it
+	columns   []float32   // its columns, those of a group together
+	moved     []float32   // those of diff
 }
 
 // New returns empty sums for rows of groups*k values; twin tells whether a second stream goes beside the first.
@@ -98,58 +100,64 @@ func (s *Sums) add(z, x []float32, n, threads int) {
 			s.diff[i] = x[i] - v
 		}
 	}
+	if s.k <= direct {
+		s.addDirect(z, x != nil, n, threads)
+		return
+	}
 	s.product = grown(s.product, s.k*s.k)
 	for g := range s.groups {
-		s.square(s.second[g], z, g, n, threads)
+		for i := 0; i < s.k; i += band {
+			s.multiply(s.second[g], z, z, g, n, i, min(s.k, i+band), i, threads)
+		}
 		if x != nil {
-			s.cross(s.shift[g], s.diff, z, g, n, threads)
+			s.multiply(s.shift[g], s.diff, z, g, n, 0, s.k, 0, threads)
 		}
 	}
 }
 
-// direct is the number of inputs up to which a loop is quicker than a matrix product; band is how many rows of the square of
-// wider ones are computed together, each from the first of their columns on.
+// direct is the number of inputs up to which products of single columns are quicker than a matrix product; band is how many
+// rows of the square of wider ones are computed together, each from the first of their columns on.
 const (
 	direct = 12
 	band   = 192
 )
 
-// square adds z^T z over n rows of group g to dst, what is right of the diagonal.
-func (s *Sums) square(dst []float64, z []float32, g, n, threads int) {
-	if s.k <= direct {
-		s.multiplyDirect(dst, z, z, g, n, true)
-		return
-	}
-	for i := 0; i < s.k; i += band {
-		s.multiply(dst, z, z, g, n, i, min(s.k, i+band), i, threads)
-	}
-}
-
-// cross adds a^T b over n rows of group g to dst.
-func (s *Sums) cross(dst []float64, a, b []float32, g, n, threads int) {
-	if s.k <= direct {
-		s.multiplyDirect(dst, a, b, g, n, false)
-		return
-	}
-	s.multiply(dst, a, b, g, n, 0, s.k, 0, threads)
-}
-
-// multiplyDirect adds a^T b, or what is right of its diagonal alone. Products of two float32 are exact in float64.
-func (s *Sums) multiplyDirect(dst []float64, a, b []float32, g, n int, upper bool) {
+// addDirect adds the products of the columns of each group, every one exact and summed in float64.
+func (s *Sums) addDirect(z []float32, twin bool, n, threads int) {
 	width, k := s.groups*s.k, s.k
-	for r := range n {
-		p, q := a[r*width+g*k:][:k], b[r*width+g*k:][:k]
-		for i, v := range p {
-			from := 0
-			if upper {
-				from = i
-			}
-			line, right := dst[i*k+from:(i+1)*k], q[from:]
-			for j, w := range right {
-				line[j] += float64(v) * float64(w)
+	s.columns = grown(s.columns, n*width)
+	if twin {
+		s.moved = grown(s.moved, n*width)
+	}
+	kernel.Parallel(threads, s.groups, func(g int) {
+		at, end := g*k*n, (g+1)*k*n
+		columns := turned(s.columns[at:end], z, width, g*k, n)
+		for i := range k {
+			for j := i; j < k; j++ {
+				s.second[g][i*k+j] += kernel.SumProducts(columns[i*n:(i+1)*n], columns[j*n:(j+1)*n])
 			}
 		}
+		if !twin {
+			return
+		}
+		moved := turned(s.moved[at:end], s.diff, width, g*k, n)
+		for i := range k {
+			for j := range k {
+				s.shift[g][i*k+j] += kernel.SumProducts(moved[i*n:(i+1)*n], columns[j*n:(j+1)*n])
+			}
+		}
+	})
+}
+
+// turned writes the columns from column c on of n rows of width values, as many as dst holds, to dst, one after another.
+func turned(dst, rows []float32, width, c, n int) []float32 {
+	k := len(dst) / n
+	for r := range n {
+		for i, v := range rows[r*width+c : r*width+c+k] {
+			dst[i*n+r] = v
+		}
 	}
+	return dst
 }
 
 // multiply adds rows i0 to i1-1 of a^T b, from column j0 on.
