@@ -26,7 +26,7 @@ type Sums struct {
 	second    [][]float64 // by group, [k, k]: of z z^T, on and right of the diagonal
 	shift     [][]float64 // of (x-z) z^T; nil without a twin
 	z, x      []float64   // [groups, k]
-	product   []float32   // of a chunk
+	product   []float32   // of a chunk, a band of it
 	diff      []float32   // x - z of it
 	columns   []float32   // its columns, those of a group together
 	moved     []float32   // those of diff
@@ -104,19 +104,20 @@ func (s *Sums) add(z, x []float32, n, threads int) {
 		s.addDirect(z, x != nil, n, threads)
 		return
 	}
-	s.product = grown(s.product, s.k*s.k)
+	s.product = grown(s.product, min(s.k, band)*s.k)
 	for g := range s.groups {
 		for i := 0; i < s.k; i += band {
-			s.multiply(s.second[g], z, z, g, n, i, min(s.k, i+band), i, threads)
-		}
-		if x != nil {
-			s.multiply(s.shift[g], s.diff, z, g, n, 0, s.k, 0, threads)
+			end := min(s.k, i+band)
+			s.multiply(s.second[g], z, z, g, n, i, end, i, threads)
+			if x != nil {
+				s.multiply(s.shift[g], s.diff, z, g, n, i, end, 0, threads)
+			}
 		}
 	}
 }
 
 // direct is the number of inputs up to which products of single columns are quicker than a matrix product; band is how many
-// rows of the square of wider ones are computed together, each from the first of their columns on.
+// rows of the moments of wider ones are computed together, those of the square from the first of their columns on.
 const (
 	direct = 12
 	band   = 192
