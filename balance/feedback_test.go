@@ -9,74 +9,6 @@ import (
 	"testing"
 )
 
-// correlated returns samples [n, k] of inputs, each of which is partly its neighbour, and E[x x^T] of them, [k, k].
-func correlated(rng *rand.Rand, n, k int) (x, h []float64) {
-	x, h = make([]float64, n*k), make([]float64, k*k)
-	for r := range n {
-		row := x[r*k : (r+1)*k]
-		before := rng.NormFloat64()
-		for j := range row {
-			before = 0.9*before + 0.4*rng.NormFloat64()
-			row[j] = before
-		}
-		for i, v := range row {
-			for j, w := range row {
-				h[i*k+j] += v * w / float64(n)
-			}
-		}
-	}
-	return x, h
-}
-
-// inverseRef inverts a [k, k] by elimination with row exchanges.
-func inverseRef(a []float64, k int) []float64 {
-	m, inv := slices.Clone(a), make([]float64, k*k)
-	for i := range k {
-		inv[i*k+i] = 1
-	}
-	for c := range k {
-		p := c
-		for r := c; r < k; r++ {
-			if math.Abs(m[r*k+c]) > math.Abs(m[p*k+c]) {
-				p = r
-			}
-		}
-		for _, x := range [][]float64{m, inv} {
-			for j := range k {
-				x[c*k+j], x[p*k+j] = x[p*k+j], x[c*k+j]
-			}
-		}
-		pivot := m[c*k+c]
-		for j := range k {
-			m[c*k+j] /= pivot
-			inv[c*k+j] /= pivot
-		}
-		for r := range k {
-			f := m[r*k+c]
-			if r == c || f == 0 {
-				continue
-			}
-			for j := range k {
-				m[r*k+j] -= f * m[c*k+j]
-				inv[r*k+j] -= f * inv[c*k+j]
-			}
-		}
-	}
-	return inv
-}
-
-// damped returns h + damp*mean(diag h)*I.
-func damped(h []float64, k int, damp float64) []float64 {
-	a, mean := slices.Clone(h), 0.0
-	for i := range k {
-		mean += h[i*k+i] / float64(k)
-	}
-	for i := range k {
-		a[i*k+i] += damp * mean
-	}
-	return a
-}
-
 // surgeonRef is the Optimal Brain Surgeon on one row (Hassibi and Stork, NIPS 1992; Frantar and Alistarh, "Optimal Brain
 // Compression", NeurIPS 2022, equation 7): element j is fixed at pick's value, all that remain take the least-squares
 // answer from the inverse Hessian of those that remain, and j leaves the inverse by one step of elimination. It returns what
@@ -140,10 +72,6 @@ func (s *steps) pick(row, column int, x float64) float64 {
 	return v
 }
 
-// factorTolerance is what elimination without and with a square root may differ by, relative to values near 1, for the
-// well-conditioned matrices of these tests.
-const factorTolerance = 1e-9
-
 // H = [2 1; 1 2] has the inverse [2 -1; -1 2]/3. Fixing element 0 of (0.4, 0.4) at 0 moves element 1 by
 // -0.4*(-1/3)/(2/3) = 0.2 to 0.6, which is coded as 1. An error of element 0 costs 1/(2/3) = 1.5 times its square; then
 // element 1 stands alone: 2. The sum 1.5*0.16 + 2*0.16 = 0.56 is the error of (0.4, -0.6); plain rounding has 0.96.
@@ -164,10 +92,6 @@ func TestFeedbackByHand(t *testing.T) {
 	if !slices.Equal(h, []float64{2, 1, 1, 2}) {
 		t.Errorf("the Hessian became %v", h)
 	}
-}
-
-func close64(got, want []float64) bool {
-	return slices.EqualFunc(got, want, func(a, b float64) bool { return math.Abs(a-b) <= factorTolerance*max(1, math.Abs(b)) })
 }
 
 // What is fed back and what it costs, where the Hessian is degenerate. The row is (0.4, 0.4), the step 1.
@@ -423,127 +347,6 @@ func TestFeedbackKeepsNaNInItsRow(t *testing.T) {
 	}
 }
 
-// By the formula: one input, w = 6, h = 2, shift = 1, damp = 1/2: 6 + 6*1/(2 + 1) = 8.
-func TestCompensateByHand(t *testing.T) {
-	if got := Compensate([]float64{6}, 1, []float64{2}, []float64{1}, 1, 0.5); !close64(got, []float64{8}) {
-		t.Errorf("got %v, want 8", got)
-	}
-}
-
-// Of z = A x with an invertible A, w A^-1 makes what w makes of x; damping draws it toward w.
-func TestCompensateRecovers(t *testing.T) {
-	const k, rows, n = 12, 3, 400
-	rng := rand.New(rand.NewPCG(11, 12))
-	x, _ := correlated(rng, n, k)
-	a, w := make([]float64, k*k), make([]float64, rows*k)
-	for i := range a {
-		a[i] = 0.2 * rng.NormFloat64()
-		if i/k == i%k {
-			a[i]++
-		}
-	}
-	for i := range w {
-		w[i] = rng.NormFloat64()
-	}
-	h, shift := make([]float64, k*k), make([]float64, k*k)
-	z := make([]float64, k)
-	for r := range n {
-		row := x[r*k : (r+1)*k]
-		for i := range z {
-			z[i] = dotRef(a[i*k:(i+1)*k], row)
-		}
-		for i := range k {
-			for j := range k {
-				h[i*k+j] += z[i] * z[j] / n
-				shift[i*k+j] += (row[i] - z[i]) * z[j] / n
-			}
-		}
-	}
-	copies := [][]float64{slices.Clone(w), slices.Clone(h), slices.Clone(shift)}
-	moved := Compensate(w, rows, h, shift, k, 1e-14)
-	inv := inverseRef(a, k)
-	for i := range w {
-		want, r, j := 0.0, i/k, i%k
-		for l := range k {
-			want += w[r*k+l] * inv[l*k+j]
-		}
-		if math.Abs(moved[i]-want) > 1e-8 { // what the damping of 1e-14 leaves at a condition number of some thousands
-			t.Fatalf("element %d: %v, want %v", i, moved[i], want)
-		}
-	}
-	ridge := Compensate(w, rows, h, shift, k, 0.1)
-	inv = inverseRef(damped(h, k, 0.1), k)
-	for i := range w {
-		want, r, j := w[i], i/k, i%k
-		for l := range k {
-			for m := range k {
-				want += w[r*k+l] * shift[l*k+m] * inv[m*k+j]
-			}
-		}
-		if math.Abs(ridge[i]-want) > factorTolerance {
-			t.Fatalf("damped, element %d: %v, want %v", i, ridge[i], want)
-		}
-	}
-	for i, s := range [][]float64{w, h, shift} {
-		if !slices.Equal(s, copies[i]) {
-			t.Errorf("argument %d was changed", i)
-		}
-	}
-}
-
-func dotRef(a, b []float64) float64 {
-	sum := 0.0
-	for i := range a {
-		sum += a[i] * b[i]
-	}
-	return sum
-}
-
-func TestCompensateDegenerate(t *testing.T) {
-	nan, unit := math.NaN(), []float64{1, 0, 0, 1}
-	rows := []struct {
-		name     string
-		w        []float64
-		h, shift []float64
-		damp     float64
-		want     []float64
-	}{
-		{"no shift", []float64{1, 2}, unit, make([]float64, 4), 0.01, []float64{1, 2}},
-		{"no damping", []float64{1, 2}, []float64{2, 0, 0, 4}, unit, 0, []float64{1.5, 2.5}},
-		{"no rows", nil, unit, unit, 0.01, []float64{}},
-		{"dead input", []float64{1, 2}, []float64{2, 0, 0, 0}, make([]float64, 4), 0.01, []float64{1, 2}},
-		{"no input was seen", []float64{1, 2}, make([]float64, 4), make([]float64, 4), 0.01, nil},
-		{"singular", []float64{1, 2}, []float64{1, 1, 1, 1}, unit, 0, nil},
-		{"indefinite", []float64{1, 2}, []float64{1, 3, 3, 1}, unit, 0.01, nil},
-		{"NaN on the diagonal", []float64{1, 2}, []float64{nan, 0, 0, 1}, unit, 0.01, nil},
-		{"NaN beside the diagonal", []float64{1, 2}, []float64{1, nan, nan, 1}, unit, 0.01, nil},
-		{"NaN in the shift", []float64{1, 2}, unit, []float64{0, nan, 0, 0}, 0.01, nil},
-		{"Inf in the shift", []float64{1, 2}, unit, []float64{0, math.Inf(1), 0, 0}, 0.01, nil},
-		{"NaN in the weights", []float64{1, nan}, unit, unit, 0.01, nil},
-		{"NaN as damping", []float64{1, 2}, unit, unit, nan, nil},
-		{"damping below zero", []float64{1, 2}, unit, unit, -0.5, nil},
-	}
-	for _, row := range rows {
-		got := Compensate(row.w, len(row.w)/2, row.h, row.shift, 2, row.damp)
-		if (got == nil) != (row.want == nil) || !close64(got, row.want) {
-			t.Errorf("%s: got %v, want %v", row.name, got, row.want)
-		}
-	}
-}
-
-// decaying is the Hessian 0.9^|i-j| of a chain of inputs, each of which is 0.9 times its neighbour and something new.
-func decaying(k int) []float64 {
-	h, powers := make([]float64, k*k), make([]float64, k)
-	powers[0] = 1
-	for i := 1; i < k; i++ {
-		powers[i] = 0.9 * powers[i-1]
-	}
-	for i := range h {
-		h[i] = powers[max(i/k-i%k, i%k-i/k)]
-	}
-	return h
-}
-
 // Codes, and all that leads to them, are the same bits on every machine: sums of what the factor is, what pick is shown and what
 // Compensate returns, for a size that leaves rests everywhere.
 func TestFeedbackIsTheSameEverywhere(t *testing.T) {
@@ -568,48 +371,6 @@ func TestFeedbackIsTheSameEverywhere(t *testing.T) {
 	}
 }
 
-// a = M M^T and a^-1 = U^T U, for sizes on both sides of a panel.
-func TestInverseFactor(t *testing.T) {
-	rng := rand.New(rand.NewPCG(13, 14))
-	for _, k := range []int{1, 2, factorPanel - 1, factorPanel, factorPanel + 1, 2*factorPanel + 17} {
-		_, h := correlated(rng, 3*k, k)
-		h = damped(h, k, 0.05)
-		m := slices.Clone(h)
-		if !upperFactor(m, k) {
-			t.Fatalf("size %d: not positive definite", k)
-		}
-		u, inv := inverseFactor(slices.Clone(h), k), inverseRef(h, k)
-		for i := range k {
-			for j := range i + 1 {
-				var square, inverse float64
-				for p := range k {
-					if p >= i {
-						square += m[i*k+p] * m[j*k+p]
-					}
-					inverse += u[p*k+i] * u[p*k+j]
-				}
-				if math.Abs(square-h[i*k+j]) > factorTolerance || math.Abs(inverse-inv[i*k+j]) > factorTolerance*max(1, math.Abs(inv[i*k+j])) {
-					t.Fatalf("size %d, element %d %d: %v and %v, want %v and %v", k, i, j, square, inverse, h[i*k+j], inv[i*k+j])
-				}
-				if m[i*k+j] != m[j*k+i] || j < i && u[i*k+j] != 0 {
-					t.Fatalf("size %d, element %d %d: M is %v and %v, U %v below its diagonal", k, i, j, m[i*k+j], m[j*k+i], u[i*k+j])
-				}
-			}
-		}
-	}
-}
-
-func BenchmarkNewFeedback(b *testing.B) {
-	for _, k := range []int{576, 2304} {
-		h := decaying(k)
-		b.Run(fmt.Sprintf("k=%d", k), func(b *testing.B) {
-			for b.Loop() {
-				factored(b, h, k, 0.01)
-			}
-		})
-	}
-}
-
 func BenchmarkFeedback(b *testing.B) {
 	const rows = 256
 	for _, k := range []int{576, 2304} {
@@ -628,16 +389,5 @@ func BenchmarkFeedback(b *testing.B) {
 				nsPerValue(b, rows*k)
 			})
 		}
-	}
-}
-
-func BenchmarkCompensate(b *testing.B) {
-	const k, rows = 576, 256
-	h, w := decaying(k), make([]float64, rows*k)
-	for i := range w {
-		w[i] = float64(i % 17)
-	}
-	for b.Loop() {
-		Compensate(w, rows, h, h, k, 0.01)
 	}
 }
