@@ -17,6 +17,7 @@ type layer struct {
 	value   string // what the matrix multiplies: the node's data input, or its output over time for recurrent weights R
 	states  bool   // R: the value is the node's own output
 	m       *matrix
+	inputs  int  // of all groups
 	centred bool // a bias takes the mean error back, so that only the rest counts
 }
 
@@ -58,7 +59,7 @@ func (j *job) layer(g *onnxio.Graph) *layer {
 		if !ok {
 			continue
 		}
-		l := &layer{job: j, use: u, m: m, value: u.node.Input(in)}
+		l := &layer{job: j, use: u, m: m.cut(), inputs: m.groups * m.cols, value: u.node.Input(in)}
 		if opOf(u.node) != "Conv" && opOf(u.node) != "ConvTranspose" && opOf(u.node) != "Gemm" && opOf(u.node) != "MatMul" && u.input == 2 {
 			l.states = true
 			if l.value = ""; len(u.node.Outputs) > 0 {
@@ -84,8 +85,8 @@ func inGraph(g *onnxio.Graph, n *onnxio.Node) bool {
 // geometry tells where the inputs of the matrix lie in an array that the layer reads.
 func (l *layer) geometry(x *onnxio.Array) (moments.Geometry, error) {
 	g, err := l.place(x)
-	if err == nil && g.Width() != l.m.groups*l.m.cols {
-		err = fmt.Errorf("%d inputs, want %d", g.Width(), l.m.groups*l.m.cols)
+	if want := l.inputs; err == nil && g.Width() != want {
+		err = fmt.Errorf("%d inputs, want %d", g.Width(), want)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("observing the input %s of %s, %v: %w", onnxio.Quote(l.value), onnxio.Quote(l.name), x.Shape, err)

@@ -86,6 +86,9 @@ func TestLayersAreTheirNodes(t *testing.T) {
 			t.Error(name, err)
 			continue
 		}
+		if l.m.blocks != 1 {
+			t.Fatal(name, "is cut")
+		}
 		dense, row, y := l.m.gather(w.F32()), make([]float32, g.Width()), out["y"]
 		if g.Places()*l.m.groups*l.m.rows != y.Len() {
 			t.Errorf("%s: %d places of %d rows, the output has %v", name, g.Places(), l.m.groups*l.m.rows, y.Shape)

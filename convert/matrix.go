@@ -4,9 +4,48 @@ import "bq/onnxio"
 
 // matrix is a weight as the linear map that its node applies: groups of rows [rows, cols], a row for each output. Dense
 // order is group by group, row by row.
+//
+// A matrix of many columns is cut into blocks of them, as large a Hessian as a layer is given: blocks of one row then stand where
+// groups stand, and the last of them may end in places that hold no element.
 type matrix struct {
 	groups, rows, cols int
-	stored             []int32 // the element, in stored order, of each place in dense order
+	blocks             int     // how many groups in succession share their rows; 1 where the matrix is not cut
+	stored             []int32 // the element, in stored order, of each place in dense order; negative for none
+}
+
+// A matrix of more than wholeColumns columns is cut into blocks of about blockColumns (recipe.md A1.3).
+const (
+	wholeColumns = 2500
+	blockColumns = 512
+)
+
+// cut returns m, or m in blocks where it has many columns.
+func (m *matrix) cut() *matrix {
+	if m.cols <= wholeColumns {
+		return m
+	}
+	blocks := (m.cols + blockColumns - 1) / blockColumns
+	c := &matrix{groups: m.groups * blocks, rows: m.rows, cols: (m.cols + blocks - 1) / blocks, blocks: blocks}
+	for g := range m.groups {
+		for b := range blocks {
+			for r := range m.rows {
+				line := m.stored[(g*m.rows+r)*m.cols:][:m.cols]
+				for j := b * c.cols; j < (b+1)*c.cols; j++ {
+					e := int32(-1)
+					if j < m.cols {
+						e = line[j]
+					}
+					c.stored = append(c.stored, e)
+				}
+			}
+		}
+	}
+	return c
+}
+
+// width returns how many inputs a group of the matrix has before it is cut, and how many places these take.
+func (m *matrix) width(inputs int) (each, places int) {
+	return inputs / (m.groups / m.blocks), m.cols * m.blocks
 }
 
 // len returns the number of elements.
@@ -16,7 +55,9 @@ func (m *matrix) len() int { return m.groups * m.rows * m.cols }
 func (m *matrix) gather(w []float32) []float64 {
 	dense := make([]float64, len(m.stored))
 	for i, e := range m.stored {
-		dense[i] = float64(w[e])
+		if e >= 0 {
+			dense[i] = float64(w[e])
+		}
 	}
 	return dense
 }
@@ -26,7 +67,7 @@ func (m *matrix) gather(w []float32) []float64 {
 func matrixOf(u use, stored []int) (*matrix, bool) {
 	shape, n := u.shape(stored), u.node
 	group := int(n.IntAttr("group", 1))
-	m := &matrix{groups: 1}
+	m := &matrix{groups: 1, blocks: 1}
 	transposed := false // columns before rows
 	switch op := opOf(n); {
 	case op == "Conv" && u.input == 1 && len(shape) > 2 && group > 0 && shape[0]%group == 0:
@@ -64,7 +105,7 @@ func matrixOf(u use, stored []int) (*matrix, bool) {
 // transposedMatrix is matrixOf of ConvTranspose: W [C, M/group, kernel], a column for each input channel and tap.
 func transposedMatrix(u use, stored, shape []int, group int) (*matrix, bool) {
 	taps, ins := product(shape[2:]), shape[0]/group
-	m := &matrix{groups: group, rows: shape[1], cols: ins * taps}
+	m := &matrix{groups: group, rows: shape[1], cols: ins * taps, blocks: 1}
 	order := readOrder(u, product(stored))
 	m.stored = make([]int32, 0, len(order))
 	for g := range group {

@@ -41,6 +41,9 @@ func (r *rated) compensates(feeds []map[string]*onnxio.Array, float *infer.Progr
 			return false, err
 		}
 		drift[i] = d
+		if r.pilot, err = r.trial(); err != nil {
+			return false, err
+		}
 	}
 	return drift[1] < drift[0], nil
 }

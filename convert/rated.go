@@ -4,6 +4,7 @@ import (
 	"bq/internal/compare"
 	"bq/internal/infer"
 	"bq/onnxio"
+	"math"
 )
 
 // rated is a conversion under a budget. One knob sets the rate of all weights, whose steps or bits differ by what each of them does
@@ -16,6 +17,7 @@ type rated struct {
 	weights int64              // all float weights
 	live    int                // weights that the knob turns and that are not dead
 	refit   *refit             // nil without data
+	pilot   sizes              // at the knob of the aim, where it was tried
 }
 
 // withBudget quantizes under a budget. feeds are what the samples that fit feed the float model with, nil without data.
@@ -170,29 +172,41 @@ func (r *rated) estimate(knob float64) float64 {
 	return sum
 }
 
-// rateStrength returns how strongly rounding looks at the rate: bits are worth more where there are few (recipe.md A1.3).
+// The rate term of rounding fades out between these bits a weight, by the entropy of plainly rounded integers: bits are worth more
+// where there are few (recipe.md A1.3).
+const (
+	mostRateStrength = 0.5
+	fullRateBits     = 3.0
+	noRateBits       = 5.5
+)
+
+// rateStrength returns how strongly rounding looks at the rate.
 func (r *rated) rateStrength(knob float64) float64 {
 	if r.refit == nil || r.whole {
 		return 0
 	}
-	switch bits := r.estimate(knob) / float64(max(1, r.live)); {
-	case bits <= 2.6:
-		return 0.5
-	case bits <= 4.5:
-		return 0.25
-	}
-	return 0
+	bits := r.estimate(knob) / float64(max(1, r.live))
+	return mostRateStrength * max(0, min(1, (noRateBits-bits)/(noRateBits-fullRateBits)))
 }
 
 // Search for the knob that fills a budget.
 const (
 	maxRounds = 8
-	closeness = 0.003 // of the bytes of codes that may stay unused
+	closeness = 0.005 // of the bytes of codes that may stay unused
 )
+
+// fit is what codes at a knob came to: by how many bytes they exceed their room.
+type fit struct{ knob, over float64 }
 
 // search codes all weights so that the file fits the budget, and fills it.
 func (r *rated) search(compensate bool) error {
 	knob := knobFor(r.active, r.aim())
+	if r.pilot.codes > 0 {
+		if knob = r.nextKnob(r.pilot, knob, nil, nil); knob == 0 {
+			return r.outOfReach()
+		}
+	}
+	var fine, coarse *fit // the nearest knobs on both sides
 	for round := range maxRounds {
 		if err := r.codeAll(knob, compensate); err != nil {
 			return err
@@ -205,11 +219,15 @@ func (r *rated) search(compensate bool) error {
 		if over <= 0 && (-over <= closeness*float64(s.codes) || round >= maxRounds/2) {
 			return nil
 		}
-		room := float64(s.codes) - over
-		if room <= float64(len(r.active)) {
+		if over > 0 {
+			fine = &fit{knob, over}
+		} else {
+			coarse = &fit{knob, over}
+		}
+		next := r.nextKnob(s, knob, fine, coarse)
+		if next == 0 {
 			break
 		}
-		next := knobFor(r.active, room*(1-closeness*float64(round+1)/2)*r.estimate(knob)/float64(s.codes))
 		if next == knob {
 			if over <= 0 {
 				return nil
@@ -219,6 +237,23 @@ func (r *rated) search(compensate bool) error {
 		knob = next
 	}
 	return r.outOfReach()
+}
+
+// nextKnob returns the knob that should fill the budget but for a little, where codes at knob gave a file of sizes s; 0 where there
+// is no room for codes. Between two knobs that were tried it interpolates.
+func (r *rated) nextKnob(s sizes, knob float64, fine, coarse *fit) float64 {
+	over := r.over(s)
+	room := float64(s.codes) - over
+	if room <= float64(len(r.active)) {
+		return 0
+	}
+	aim := -closeness / 2 * room
+	if fine != nil && coarse != nil {
+		part := (aim - fine.over) / (coarse.over - fine.over)
+		part = max(0.05, min(0.95, part))
+		return math.Exp2(math.Log2(fine.knob) + part*(math.Log2(coarse.knob)-math.Log2(fine.knob)))
+	}
+	return knobFor(r.active, (room+aim)*r.estimate(knob)/float64(s.codes))
 }
 
 // coarsestKnob is the rate knob at which next to nothing is left of a weight.

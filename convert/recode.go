@@ -16,9 +16,6 @@ const (
 	compensateDamp = 0.1
 )
 
-// compensateColumns is the number of columns up to which weights are moved to make up for changed inputs.
-const compensateColumns = 2500
-
 // coder holds the codes of a weight while its elements are rounded one after the other.
 type coder interface {
 	// passes is how often the weight is to be rounded: a rate term needs the prices that the pass before shows.
@@ -45,7 +42,7 @@ func (l *layer) recode(w []float32, sums *moments.Sums, k coder, compensate bool
 	kernel.Parallel(threads, m.groups, func(g int) {
 		h := sums.Second(g, l.centred)
 		part := dense[g*size : (g+1)*size]
-		if compensate && m.cols <= compensateColumns {
+		if compensate && m.blocks == 1 {
 			if moved := balance.Compensate(part, m.rows, h, sums.Shift(g, l.centred), m.cols, compensateDamp); moved != nil {
 				copy(part, moved)
 			}
@@ -75,7 +72,11 @@ func (l *layer) recode(w []float32, sums *moments.Sums, k coder, compensate bool
 				losses[j] = f.Loss(j)
 			}
 			f.Run(work, m.rows, inner, func(r, j int, x float64) float64 {
-				return k.code(int(m.stored[g*size+r*m.cols+j]), x, losses[j])
+				e := m.stored[g*size+r*m.cols+j]
+				if e < 0 {
+					return x
+				}
+				return k.code(int(e), x, losses[j])
 			})
 		})
 	}

@@ -257,7 +257,7 @@ func (r *refit) correctRecurrent(l *layer, w []float32, sums *moments.Sums, twin
 // meanError returns what the rows of the layer give on average with the weight w less what they give with got, group by group;
 // twin says that w met other inputs than got.
 func (l *layer) meanError(w, got []float32, sums *moments.Sums, twin bool) []float64 {
-	var out []float64
+	out := make([]float64, l.m.groups/l.m.blocks*l.m.rows)
 	for g := range l.m.groups {
 		z := sums.Mean(g)
 		x := z
@@ -267,10 +267,11 @@ func (l *layer) meanError(w, got []float32, sums *moments.Sums, twin bool) []flo
 		for r := range l.m.rows {
 			sum := 0.0
 			for j := range l.m.cols {
-				e := l.m.stored[(g*l.m.rows+r)*l.m.cols+j]
-				sum += float64(w[e])*x[j] - float64(got[e])*z[j]
+				if e := l.m.stored[(g*l.m.rows+r)*l.m.cols+j]; e >= 0 {
+					sum += float64(w[e])*x[j] - float64(got[e])*z[j]
+				}
 			}
-			out = append(out, sum)
+			out[g/l.m.blocks*l.m.rows+r] += sum
 		}
 	}
 	return out

@@ -73,6 +73,7 @@ const rowsAtOnce = 1 << 20
 // other stream. first is the number of the first sample.
 func (s *sampler) observe(sums *moments.Sums, z, x []*onnxio.Array, first, threads int) error {
 	width := s.l.m.groups * s.l.m.cols
+	row := s.l.m.rowCopier(s.l.inputs)
 	batch := max(1, rowsAtOnce/width)
 	zs := make([]float32, batch*width)
 	var xs []float32
@@ -98,9 +99,9 @@ func (s *sampler) observe(sums *moments.Sums, z, x []*onnxio.Array, first, threa
 			m := min(quota-k, batch-n)
 			kernel.Parallel(threads, m, func(r int) {
 				p := s.place(first+i, k+r, quota, places)
-				g.Row(zs[(n+r)*width:(n+r+1)*width], v.F32(), p)
+				row(g, zs[(n+r)*width:(n+r+1)*width], v.F32(), p)
 				if x != nil {
-					g.Row(xs[(n+r)*width:(n+r+1)*width], x[i].F32(), p)
+					row(g, xs[(n+r)*width:(n+r+1)*width], x[i].F32(), p)
 				}
 			})
 			k, n = k+m, n+m
@@ -111,4 +112,21 @@ func (s *sampler) observe(sums *moments.Sums, z, x []*onnxio.Array, first, threa
 	}
 	flush()
 	return nil
+}
+
+// rowCopier returns what copies a row of a geometry of so many inputs to the places that the matrix's groups have for them.
+func (m *matrix) rowCopier(inputs int) func(g moments.Geometry, dst, x []float32, place int) {
+	each, places := m.width(inputs)
+	if each == places {
+		return func(g moments.Geometry, dst, x []float32, place int) { g.Row(dst, x, place) }
+	}
+	return func(g moments.Geometry, dst, x []float32, place int) {
+		buf := buffers.borrow(inputs)
+		defer buffers.put(buf)
+		g.Row(*buf, x, place)
+		for at := 0; at < inputs/each; at++ {
+			n := copy(dst[at*places:(at+1)*places], (*buf)[at*each:(at+1)*each])
+			clear(dst[at*places+n : (at+1)*places])
+		}
+	}
 }
