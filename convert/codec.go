@@ -36,7 +36,7 @@ func codecName(c packing.Codec) string {
 	switch c {
 	case packing.CodecPacked:
 		return "none"
-	case codecHuffman:
+	case packing.CodecHuffman:
 		return "huffman"
 	case packing.CodecRange:
 		return "range"
@@ -50,7 +50,7 @@ func (c Codec) store(q *packing.Quant, shape []int64) {
 	case CodecNone:
 		q.Codec = packing.CodecPacked
 	case CodecHuffman:
-		q.Codec = codecHuffman
+		q.Codec = packing.CodecHuffman
 	case CodecRange:
 		q.Codec = packing.CodecRange
 	default:
@@ -58,4 +58,3 @@ func (c Codec) store(q *packing.Quant, shape []int64) {
 	}
 }
 
-const codecHuffman packing.Codec = 2

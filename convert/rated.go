@@ -1,10 +1,11 @@
 package convert
 
 import (
+	"math"
+
 	"bq/internal/compare"
 	"bq/internal/infer"
 	"bq/onnxio"
-	"math"
 )
 
 // rated is a conversion under a budget. One knob sets the rate of all weights, whose steps or bits differ by what each of them does

@@ -49,6 +49,18 @@ func TestEveryTruncationIsFound(t *testing.T) {
 	}
 }
 
+// Flips in a larger file with coded sections; a prime step meets every kind of byte.
+func TestFlippedBitsOfCodedFilesAreFound(t *testing.T) {
+	b := coded().encode(t)
+	for bit := 0; bit < 8*len(b); bit += 37 {
+		b[bit/8] ^= 1 << (bit % 8)
+		if _, faults := Check(bytes.NewReader(b), int64(len(b))); len(faults) == 0 {
+			t.Errorf("flipped bit %d of byte %d is not found", bit%8, bit/8)
+		}
+		b[bit/8] ^= 1 << (bit % 8)
+	}
+}
+
 func TestAllFaultsAreReported(t *testing.T) {
 	d := newDraft(t, sample())
 	d.x.graph.sum ^= 1

@@ -72,6 +72,7 @@ const (
 	ruleLevels      = "R33"
 	ruleDigest      = "R34"
 	ruleRange       = "R35"
+	ruleHuffman     = "R36"
 )
 
 func formatError(rule string, offset int64, tensor, format string, args ...any) error {

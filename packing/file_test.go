@@ -82,6 +82,46 @@ func sample() *content {
 	}
 }
 
+// coded returns a file whose codes are stored under every codec, in every kind of block.
+func coded() *content {
+	tensor := func(name string, codec Codec, c shaped) Tensor {
+		c.q.Codec, c.q.Method = codec, "affine"
+		for i := range c.q.Scales {
+			c.q.Scales[i] = 0.5
+		}
+		return Tensor{Name: name, Type: 1, Shape: c.shape, Quant: c.q}
+	}
+	zeros := normalCodes(1, 4, 1.5, Layout{1, 8, 24, 0}, 8, 24)
+	zeros.q.Zeros = []uint8{8, 7, 3, 12, 8, 8, 15, 0}
+	zeros = recoded(zeros, 1, 1.5)
+	book := normalCodes(5, 2, 0.6, Layout{1, 4, 130, 0}, 4, 130)
+	book.q.Levels = []float32{-1.5, -0.25, 0.5, 1}
+	return &content{meta: Meta{{"made_by", []byte("bq test")}}, graph: []byte("graph"), tensors: []Tensor{
+		tensor("range", CodecRange, zeros),
+		tensor("range book", CodecRange, recoded(book, 6, 0.6)),
+		tensor("range wide", CodecRange, normalCodes(2, 10, 5, Layout{9, 8, 4, 0}, 9, 8, 2, 2)),
+		tensor("one scale", CodecRange, normalCodes(3, 4, 1, Layout{1, 1, 100, 0}, 10, 10)),
+		tensor("huffman", CodecHuffman, normalCodes(4, 4, 1, Layout{64, 40, 1, 0}, 64, 40)),
+		tensor("huffman of threes", CodecHuffman, normalCodes(7, 3, 0.7, Layout{1, 5, 201, 0}, 5, 201)),
+		tensor("wide huffman", CodecHuffman, normalCodes(8, 12, 40, Layout{1, 4, 150, 0}, 4, 150)),
+		tensor("same", CodecHuffman, normalCodes(9, 5, 0, Layout{1, 1, 1000, 0}, 1000)),
+	}}
+}
+
+// recoded returns the tensor with new codes around the centres that its zero points and levels now give.
+func recoded(c shaped, seed uint64, deviation float64) shaped {
+	q := *c.q
+	fresh := normalCodes(seed, q.Bits, 0, q.Layout, c.shape...)
+	noise := normalCodes(seed, 8, deviation, q.Layout, c.shape...)
+	centres := make([]int32, q.Len())
+	q.centres(centres, 0)
+	for i, centre := range centres {
+		fresh.q.Codes[i] = uint8(max(0, min(1<<q.Bits-1, centre+int32(noise.q.Codes[i])-128)))
+	}
+	q.Codes = fresh.q.Codes
+	return shaped{c.shape, &q}
+}
+
 // edges returns tensors at the borders of what is allowed.
 func edges() *content {
 	zero := math.Float32frombits(1 << 31)
@@ -108,7 +148,7 @@ func edges() *content {
 
 func TestFileRoundTrip(t *testing.T) {
 	for name, c := range map[string]*content{
-		"empty": {meta: Meta{}, graph: []byte{}}, "sample": sample(), "edges": edges(),
+		"empty": {meta: Meta{}, graph: []byte{}}, "sample": sample(), "edges": edges(), "coded": coded(),
 	} {
 		b := c.encode(t)
 		got, err := decode(b)

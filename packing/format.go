@@ -21,7 +21,7 @@ const (
 	MaxBits         = 16       // bits of a code
 	MaxElements     = 1 << 40  // elements of a tensor
 	MaxElementBytes = 16       // raw bytes per element of a kept tensor (complex128)
-	MaxRangeRatio   = 1 << 15  // codes per stored byte of a range code: a code takes 1/16500 of a byte at least
+	MaxCodesRatio   = 1 << 17  // codes per stored byte, when they are coded
 	MaxZstdRatio    = 1 << 15  // decoded bytes per stored one: 128 KiB from a block of 4 bytes
 	MaxZstdWindow   = 8 << 20  // window of a Zstandard frame, as RFC 8878 3.1.1.1.2 asks of every decoder
 )

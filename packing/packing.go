@@ -17,13 +17,15 @@ import (
 )
 
 // Codec says how the bytes of a section are stored. The meaning of a number depends on the section:
-// codes of a quantized tensor use CodecPacked and CodecRange, everything else CodecRaw and CodecZstd. Numbers are
+// codes of a quantized tensor use CodecPacked, CodecHuffman and CodecRange, everything else CodecRaw and CodecZstd. Numbers are
 // stored in files and never change their meaning.
 type Codec uint8
 
 const (
 	// CodecPacked stores each code in exactly Bits bits (PackBits).
 	CodecPacked Codec = 0
+	// CodecHuffman stores codes, or several together, by a static prefix code: decoded at once.
+	CodecHuffman Codec = 2
 	// CodecRange stores codes by an adaptive arithmetic coder that looks at their neighbours: the fewest bytes.
 	CodecRange Codec = 3
 	// CodecRaw stores bytes as they are.
@@ -104,7 +106,7 @@ type Quant struct {
 	P       float32   // exponent of that member, finite, for people
 	Bits    int       // bits of a code, 1-16
 	Layout  Layout    // Elements() equals the number of elements of the tensor
-	Codec   Codec     // how the codes are stored
+	Codec   Codec     // how the codes are stored: where it gains nothing, a Writer takes CodecPacked in its place
 	Scales  []float32 // one per group, finite
 	Stretch float32   // affine: multiplies all scales, finite and above 0; 0 means 1
 	Zeros   []uint8   // affine: one per group, below 1<<Bits; nil: all are 1<<(Bits-1), and always so above 8 bits

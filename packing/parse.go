@@ -246,15 +246,17 @@ func (p *parser) quantized(e *Entry) {
 
 // checkCodesLength matches the length of the codes section with its codec; an unknown codec passes.
 func (p *parser) checkCodesLength(e *Entry) {
-	switch e.Codec {
-	case CodecPacked:
-		if want := int64(PackedLen(int(e.Elements), e.Bits)); p.err == nil && e.CodesBytes != want {
-			p.fail(ruleCodesLength, "codes: %d bytes, want %d", e.CodesBytes, want)
-		}
-	case CodecRange:
-		if p.err == nil && ((e.Elements == 0) != (e.CodesBytes == 0) || (e.Elements-1)/MaxRangeRatio >= max(1, e.CodesBytes)) {
-			p.fail(ruleCodesLength, "codes: %d bytes for %d codes", e.CodesBytes, e.Elements)
-		}
+	if p.err != nil || !e.Codec.knownForCodes() {
+		return
+	}
+	packed := int64(PackedLen(int(e.Elements), e.Bits))
+	switch {
+	case e.Codec == CodecPacked && e.CodesBytes != packed:
+		p.fail(ruleCodesLength, "codes: %d bytes, want %d", e.CodesBytes, packed)
+	case e.Codec != CodecPacked && e.CodesBytes >= packed:
+		p.fail(ruleCodesLength, "codes: %d bytes under codec %d, want fewer than the %d of packed ones", e.CodesBytes, e.Codec, packed)
+	case e.Codec != CodecPacked && (e.Elements-1)/MaxCodesRatio >= e.CodesBytes:
+		p.fail(ruleCodesLength, "codes: %d bytes for %d codes", e.CodesBytes, e.Elements)
 	}
 }
 

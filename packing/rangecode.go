@@ -1,12 +1,10 @@
 package packing
 
 import (
-	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
-	"runtime"
 	"sync"
-	"sync/atomic"
 )
 
 // The codes section of CodecRange: the lengths of all chunks but the last, then the chunks, each a byte for the class of
@@ -14,13 +12,6 @@ import (
 
 // rangeChunk is the most codes of a chunk. Twice as many would save 0.02 % of the bytes, and leave half the work to share.
 const rangeChunk = 1 << 17
-
-// rangeChunks returns the number of chunks of n codes.
-func rangeChunks(n int) int { return (n + rangeChunk - 1) / rangeChunk }
-
-// chunkStart returns the first code of chunk i of the given number, which are equally long but for the last; that of the
-// one behind it is n.
-func chunkStart(n, chunks, i int) int { return min(n, (n+chunks-1)/chunks*i) }
 
 // centre returns the code that a range coder takes for zero in all groups: the zero point, or the code of the level
 // nearest to zero, the lowest of equals.
@@ -150,92 +141,42 @@ func (k *chunkCoder) store(from int) {
 	}
 }
 
-// encodeRange returns the codes section of q under CodecRange.
-func (q *Quant) encodeRange(shape []int64) []byte {
-	n := q.Len()
-	chunks := make([][]byte, rangeChunks(n))
-	q.eachChunk(shape, len(chunks), func(k *chunkCoder, i int) {
-		chunks[i] = k.encode(chunkStart(n, len(chunks), i), chunkStart(n, len(chunks), i+1))
-	})
-	var dst []byte
-	for i := 0; i+1 < len(chunks); i++ {
-		dst = binary.AppendUvarint(dst, uint64(len(chunks[i])))
-	}
-	for _, c := range chunks {
-		dst = append(dst, c...)
-	}
-	return dst
+// chunkPool keeps coders for tensors to come.
+var chunkPool = sync.Pool{New: func() any { return &chunkCoder{} }}
+
+// of makes k the coder of q, a tensor of the given shape.
+func (k *chunkCoder) of(q *Quant, g geometry) *chunkCoder {
+	k.q, k.g = q, g
+	return k
 }
 
-// decodeRange checks rule R35 on src, the codes section of a tensor of n elements, and, where keep, fills in q's codes.
+// encodeRange returns the codes section of q under CodecRange.
+func (q *Quant) encodeRange(shape []int64) []byte {
+	n, g := q.Len(), geometryOf(shape, q.Layout)
+	chunks := make([][]byte, partCount(n, rangeChunk))
+	eachPart(len(chunks), &chunkPool, func(k *chunkCoder, i int) {
+		chunks[i] = k.of(q, g).encode(partStart(n, len(chunks), i), partStart(n, len(chunks), i+1))
+	})
+	return joinParts(nil, chunks)
+}
+
+// decodeRange checks rule R35 on src, the codes section of a tensor of n codes, and, where keep, fills in q's codes.
 // Levels and zero points of q are there already.
 func (q *Quant) decodeRange(shape []int64, src []byte, n int, keep bool) error {
-	chunks, err := splitChunks(src, rangeChunks(n))
+	chunks, err := splitParts(src, partCount(n, rangeChunk))
 	if err != nil {
 		return err
 	}
 	if keep {
 		q.makeCodes(n)
 	}
+	g := geometryOf(shape, q.Layout)
 	errs := make([]error, len(chunks))
-	q.eachChunk(shape, len(chunks), func(k *chunkCoder, i int) {
-		from, end := chunkStart(n, len(chunks), i), chunkStart(n, len(chunks), i+1)
-		if errs[i] = k.decode(chunks[i], from, end); errs[i] == nil && keep {
+	eachPart(len(chunks), &chunkPool, func(k *chunkCoder, i int) {
+		from, end := partStart(n, len(chunks), i), partStart(n, len(chunks), i+1)
+		if errs[i] = k.of(q, g).decode(chunks[i], from, end); errs[i] == nil && keep {
 			k.store(from)
 		}
 	})
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// splitChunks takes a section apart.
-func splitChunks(src []byte, count int) ([][]byte, error) {
-	if count == 0 {
-		return nil, nil
-	}
-	lengths := make([]uint64, count)
-	rest, left := src, uint64(len(src))
-	for i := range count - 1 {
-		v, n := binary.Uvarint(rest)
-		if n <= 0 || n > 1 && rest[n-1] == 0 {
-			return nil, fmt.Errorf("length of chunk %d: not a shortest integer", i)
-		}
-		rest = rest[n:]
-		left -= uint64(n)
-		lengths[i] = v
-	}
-	chunks := make([][]byte, count)
-	for i := range count - 1 {
-		if lengths[i] > left {
-			return nil, fmt.Errorf("chunk %d: %d bytes, %d left", i, lengths[i], left)
-		}
-		chunks[i], rest = rest[:lengths[i]], rest[lengths[i]:]
-		left -= lengths[i]
-	}
-	chunks[count-1] = rest
-	return chunks, nil
-}
-
-// eachChunk calls work for 0 to count-1 on as many goroutines as there are processors, each with a coder of its own.
-func (q *Quant) eachChunk(shape []int64, count int, work func(k *chunkCoder, i int)) {
-	g := geometryOf(shape, q.Layout)
-	var next atomic.Int64
-	loop := func() {
-		k := &chunkCoder{q: q, g: g}
-		for i := int(next.Add(1)) - 1; i < count; i = int(next.Add(1)) - 1 {
-			work(k, i)
-		}
-	}
-	var group sync.WaitGroup
-	for range min(count, runtime.GOMAXPROCS(0)) - 1 {
-		group.Go(loop)
-	}
-	if count > 0 {
-		loop()
-	}
-	group.Wait()
+	return errors.Join(errs...)
 }

@@ -262,13 +262,16 @@ func (f *File) readCodes(e *Entry, what string) ([]byte, error) {
 	return f.readSection(e.Offset, e.CodesBytes, e.sum, e.Name, what)
 }
 
-// decodeCodes checks rules R30 and R35 on b, the codes section of e, and fills q's codes in where keep.
+// decodeCodes checks rules R30, R35 and R36 on b, the codes section of e, and fills q's codes in where keep.
 func (q *Quant) decodeCodes(e *Entry, what string, b []byte, keep bool) error {
-	rule, err := ruleUnusedBits, error(nil)
-	if e.Codec == CodecPacked {
-		err = q.unpackCodes(b, int(e.Elements))
-	} else {
-		rule, err = ruleRange, q.decodeRange(e.Shape, b, int(e.Elements), keep)
+	rule, n, err := ruleUnusedBits, int(e.Elements), error(nil)
+	switch e.Codec {
+	case CodecRange:
+		rule, err = ruleRange, q.decodeRange(e.Shape, b, n, keep)
+	case CodecHuffman:
+		rule, err = ruleHuffman, q.decodeHuffman(b, n, keep)
+	default:
+		err = q.unpackCodes(b, n)
 	}
 	if err != nil {
 		return formatError(rule, e.Offset, e.Name, "%s: %v", what, err)
@@ -278,7 +281,7 @@ func (q *Quant) decodeCodes(e *Entry, what string, b []byte, keep bool) error {
 
 // knownCodes refuses a codec of codes that is not known.
 func (e *Entry) knownCodes(what string) error {
-	if e.Codec != CodecPacked && e.Codec != CodecRange {
+	if !e.Codec.knownForCodes() {
 		return unsupported(ruleCodesLength, e.Offset, e.Name, "%s: codec %d is not known", what, e.Codec)
 	}
 	return nil

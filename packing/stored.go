@@ -9,36 +9,39 @@ func (q *Quant) StoredLen() int {
 	return PackedLen(q.Len(), q.Bits) + len(params)
 }
 
-// CodesLen returns the bytes of the codes section of q, a tensor of the given shape, under codec c. It panics where c is
-// no codec for codes. It takes as long as writing the section.
+// CodesLen returns the bytes of the codes section of q, a tensor of the given shape, under codec c, which are never more than
+// under CodecPacked: a Writer takes that where c gains nothing. It takes as long as writing the section, and panics where
+// c is no codec for codes.
 func (q *Quant) CodesLen(shape []int64, c Codec) int {
+	packed := PackedLen(q.Len(), q.Bits)
 	if c == CodecPacked {
-		return PackedLen(q.Len(), q.Bits)
+		return packed
 	}
-	return len(q.encode(shape, c))
-}
-
-// encode returns the codes section of q under codec c.
-func (q *Quant) encode(shape []int64, c Codec) []byte {
-	switch c {
-	case CodecPacked:
-		dst := make([]byte, PackedLen(q.Len(), q.Bits))
-		q.packCodes(dst, 0, q.Len())
-		return dst
-	case CodecRange:
-		return q.encodeRange(shape)
-	}
-	panic(fmt.Sprintf("packing: codec %d is none for codes", c))
+	return min(packed, len(q.coded(shape, c)))
 }
 
 // Smallest returns the codec that stores the codes of q, a tensor of the given shape, in the fewest bytes; of equals, the
 // one that is faster to decode.
 func (q *Quant) Smallest(shape []int64) Codec {
 	best, least := CodecPacked, q.CodesLen(shape, CodecPacked)
-	for _, c := range [...]Codec{CodecRange} {
+	for _, c := range [...]Codec{CodecHuffman, CodecRange} {
 		if n := q.CodesLen(shape, c); n < least {
 			best, least = c, n
 		}
 	}
 	return best
 }
+
+// coded returns the codes of q under a codec other than CodecPacked.
+func (q *Quant) coded(shape []int64, c Codec) []byte {
+	switch c {
+	case CodecHuffman:
+		return q.encodeHuffman()
+	case CodecRange:
+		return q.encodeRange(shape)
+	}
+	panic(fmt.Sprintf("packing: codec %d is none for codes", c))
+}
+
+// knownForCodes reports whether a reader of this version can decode codes under c.
+func (c Codec) knownForCodes() bool { return c == CodecPacked || c == CodecHuffman || c == CodecRange }

@@ -164,15 +164,6 @@ func (d *draft) codes(name string, c Codec, codes []byte) {
 	d.resum()
 }
 
-// encode stores the codes of all quantized tensors of sample under another codec.
-func (d *draft) encode(c Codec) {
-	for _, t := range sample().tensors {
-		if t.Quant != nil {
-			d.codes(t.Name, c, t.Quant.encode(t.Shape, c))
-		}
-	}
-}
-
 // flip changes bits of a byte of a tensor's codes section.
 func (d *draft) flip(name string, at int, bits byte) {
 	_, b := d.tensor(name)
@@ -180,11 +171,22 @@ func (d *draft) flip(name string, at int, bits byte) {
 	d.resum()
 }
 
-// chunked makes of book a tensor of two chunks, coded as its parts tell.
-func (d *draft) chunked(parts ...[]byte) {
-	d.codes("book", CodecRange, slices.Concat(parts...))
-	e, _ := d.tensor("book")
-	e.Shape, e.Layout = []int64{rangeChunk + 1}, Layout{1, 1, rangeChunk + 1, 0}
+// cutCodes shortens the codes section of a tensor by n bytes, or lengthens it by zero bytes where n is negative.
+func (d *draft) cutCodes(name string, n int) {
+	e, b := d.tensor(name)
+	codes := slices.Clone(b[:e.CodesBytes])
+	if n < 0 {
+		codes = append(codes, make([]byte, -n)...)
+	} else {
+		codes = codes[:len(codes)-n]
+	}
+	d.codes(name, e.Codec, codes)
+}
+
+// resize gives a tensor n codes, in one row.
+func (d *draft) resize(name string, n int) {
+	e, _ := d.tensor(name)
+	e.Shape, e.Layout = []int64{int64(n)}, Layout{1, 1, n, 0}
 }
 
 // widen gives the n codes of a tensor 9 bits, all of them zero.
@@ -217,7 +219,6 @@ type vector struct {
 var vectors = []vector{
 	{"ok-sample", func(*draft) {}},
 	{"ok-compressed-index", func(d *draft) { d.zstd = true }},
-	{"ok-range", func(d *draft) { d.encode(CodecRange) }},
 	{"ok-optional-section", func(d *draft) { d.extra(2, []byte("later")); d.extra(4, nil) }},
 	{"R1-short", func(d *draft) { d.file = func(b []byte) []byte { return b[:103] } }},
 	{"R1-shorter-than-header", func(d *draft) { d.file = func(b []byte) []byte { return b[:5] } }},
@@ -286,18 +287,6 @@ var vectors = []vector{
 	{"R21-wraps", func(d *draft) { e, _ := d.tensor("affine"); e.Layout = Layout{elementLimit, elementLimit, 10, 0} }},
 	{"R22-length", func(d *draft) { e, _ := d.tensor("affine"); e.CodesBytes++; e.ScalesBytes-- }},
 	{"R22-codec-unsupported", func(d *draft) { e, _ := d.tensor("affine"); e.Codec = 9 }},
-	{"R22-no-bytes", func(d *draft) { d.codes("affine", CodecRange, nil) }},
-	{"R22-bytes-of-nothing", func(d *draft) {
-		d.codes("affine", CodecRange, []byte{0})
-		e, _ := d.tensor("affine")
-		e.Shape, e.Layout = []int64{0, 5}, Layout{1, 0, 5, 0}
-		d.params("affine", 0, nil)
-	}},
-	{"R22-bomb", func(d *draft) {
-		d.codes("book", CodecRange, []byte{0, 0})
-		e, _ := d.tensor("book")
-		e.Shape, e.Layout = []int64{2*MaxRangeRatio + 1}, Layout{1, 1, 2*MaxRangeRatio + 1, 0}
-	}},
 	{"R23-length", func(d *draft) {
 		d.params("affine", makeForms(scalesFloat32, zerosDefault, levelsNone), floats(0.1, 0.2, 0.3))
 	}},
@@ -341,22 +330,53 @@ var vectors = []vector{
 	{"R33-longer-form", func(d *draft) {
 		d.params("book", makeForms(scalesBfloat16, 0, levelsFloat32), append([]byte{0, 0x3f}, floats(0, 1, 2, 3)...))
 	}},
-	{"R35-class", func(d *draft) { d.encode(CodecRange); d.flip("affine", 0, 1) }},
-	{"R35-class-above-limit", func(d *draft) { d.codes("affine", CodecRange, []byte{maxBase + 1, 0}) }},
-	{"R35-end", func(d *draft) {
-		d.encode(CodecRange)
-		e, b := d.tensor("affine")
-		d.codes("affine", CodecRange, append(slices.Clone(b[:e.CodesBytes]), 0))
-	}},
-	{"R35-cut-off", func(d *draft) {
-		d.encode(CodecRange)
-		e, b := d.tensor("affine")
-		d.codes("affine", CodecRange, slices.Clone(b[:e.CodesBytes-1]))
-	}},
-	{"R35-chunk-length", func(d *draft) { d.chunked([]byte{20}, slices.Repeat([]byte{0}, 9)) }},
-	{"R35-chunk-length-not-shortest", func(d *draft) { d.chunked([]byte{0x84, 0}, slices.Repeat([]byte{0}, 9)) }},
 	{"R34-digest", func(d *draft) { d.file = func(b []byte) []byte { b[len(b)-9] ^= 1; return b } }},
 }
+
+// codedVectors are vectors on the content of coded. Its tensor "one scale" has one group, so that it can be resized.
+var codedVectors = []vector{
+	{"ok-coded", func(*draft) {}},
+	{"R22-no-bytes", func(d *draft) { d.codes("one scale", CodecRange, nil) }},
+	{"R22-not-shorter", func(d *draft) { d.codes("one scale", CodecRange, make([]byte, 50)) }},
+	{"R22-bomb", func(d *draft) { d.codes("one scale", CodecRange, []byte{0}); d.resize("one scale", MaxCodesRatio+1) }},
+	{"R35-class", func(d *draft) { d.flip("range", 0, 1) }},
+	{"R35-class-above-limit", func(d *draft) { d.codes("range", CodecRange, []byte{maxBase + 1, 0}) }},
+	{"R35-byte-behind", func(d *draft) { d.cutCodes("range", -1) }},
+	{"R35-cut-off", func(d *draft) { d.cutCodes("range", 1) }},
+	{"R35-class-missing", func(d *draft) { d.codes("one scale", CodecRange, []byte{0, 0}); d.resize("one scale", rangeChunk+1) }},
+	{"R35-part-beyond", func(d *draft) {
+		d.codes("one scale", CodecRange, []byte{2, 0})
+		d.resize("one scale", rangeChunk+1)
+	}},
+	{"R35-length-not-shortest", func(d *draft) {
+		d.codes("one scale", CodecRange, []byte{0x81, 0, 0, 0})
+		d.resize("one scale", rangeChunk+1)
+	}},
+	{"R36-together", func(d *draft) { d.flip("huffman", 0, 1) }},
+	{"R36-kind", func(d *draft) { d.flip("same", 1, 7) }},
+	{"R36-streams", func(d *draft) { d.flip("huffman", 1, 1) }},
+	{"R36-table", func(d *draft) { d.flip("huffman", 2, 0x80) }},
+	{"R36-cut-off", func(d *draft) { d.cutCodes("huffman", 1) }},
+	{"R36-byte-behind", func(d *draft) { d.cutCodes("same", -1) }},
+	{"R36-raw-length", func(d *draft) { d.codes("one scale", CodecHuffman, []byte{2, 0, 1, 2}) }},
+	{"R36-no-block", func(d *draft) { d.codes("one scale", CodecHuffman, []byte{2}) }},
+	{"R36-symbol", func(d *draft) { d.codes("one scale", CodecHuffman, []byte{1, blockSame, 16}) }},
+	{"R36-last-symbol", func(d *draft) {
+		d.codes("one scale", CodecHuffman, []byte{2, blockSame, 0x11})
+		d.resize("one scale", 99)
+	}},
+	{"R36-low-bits", func(d *draft) { d.codes("wide huffman", CodecHuffman, make([]byte, 20)) }},
+}
+
+// vectorSources returns each list of vectors with the content that it changes.
+func vectorSources() map[*[]vector]*content {
+	c := sample()
+	c.meta[1].Value = c.meta[1].Value[:46] // twice the phrase, so that the index compresses, but less so
+	return map[*[]vector]*content{&vectors: c, &codedVectors: coded()}
+}
+
+// allVectors returns both lists.
+func allVectors() []vector { return slices.Concat(vectors, codedVectors) }
 
 // emptyFrame is a Zstandard frame without content: magic, single segment, size 0, an empty last block.
 const emptyFrame = "\x28\xb5\x2f\xfd\x20\x00\x01\x00\x00"
@@ -376,21 +396,21 @@ func TestWriteVectors(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, v := range vectors {
-		c := sample()
-		c.meta[1].Value = c.meta[1].Value[:46] // twice the phrase, so that the index compresses, but less so
-		d := newDraft(t, c)
-		v.change(d)
-		writeFile(t, vectorFile(v.name), d.build())
+	for list, c := range vectorSources() {
+		for _, v := range *list {
+			d := newDraft(t, c)
+			v.change(d)
+			writeFile(t, vectorFile(v.name), d.build())
+		}
 	}
 }
 
 func TestVectorsBreakJustTheirRule(t *testing.T) {
 	files, err := filepath.Glob(vectorFile("*"))
-	if err != nil || len(files) != len(vectors) {
-		t.Fatalf("%d vectors, want %d (run with -update?): %v", len(files), len(vectors), err)
+	if err != nil || len(files) != len(allVectors()) {
+		t.Fatalf("%d vectors, want %d (run with -update?): %v", len(files), len(allVectors()), err)
 	}
-	for _, v := range vectors {
+	for _, v := range allVectors() {
 		b, err := os.ReadFile(vectorFile(v.name))
 		if err != nil {
 			t.Error(err)
@@ -423,15 +443,15 @@ func TestEveryRuleHasText(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows := regexp.MustCompile(`(?m)^\| (R\d+) \| [^|]+ \|`).FindAllSubmatch(doc, -1)
-	if len(rows) != 35 {
-		t.Errorf("FORMAT.md has %d rules, want 35", len(rows))
+	if len(rows) != 36 {
+		t.Errorf("FORMAT.md has %d rules, want 36", len(rows))
 	}
 	for i, row := range rows {
 		rule := string(row[1])
 		if want := "R" + strconv.Itoa(i+1); rule != want {
 			t.Errorf("FORMAT.md: rule %s, want %s", rule, want)
 		}
-		if !slices.ContainsFunc(vectors, func(v vector) bool { return strings.HasPrefix(v.name, rule+"-") }) {
+		if !slices.ContainsFunc(allVectors(), func(v vector) bool { return strings.HasPrefix(v.name, rule+"-") }) {
 			t.Errorf("%s has no vector", rule)
 		}
 	}

@@ -120,22 +120,30 @@ func (w *Writer) Tensor(t *Tensor) error {
 // quant writes codes and params of q and completes e.
 func (w *Writer) quant(e *Entry, q *Quant) {
 	e.Quantized = true
-	e.Method, e.P, e.Bits, e.Layout, e.Codec = q.Method, q.P, q.Bits, q.Layout, q.Codec
-	if q.Codec == CodecPacked {
-		w.packed(e, q)
-	} else {
-		codes := q.encode(e.Shape, q.Codec)
-		e.sum, e.CodesBytes = checksum(codes), int64(len(codes))
-		w.write(codes)
-	}
+	e.Method, e.P, e.Bits, e.Layout = q.Method, q.P, q.Bits, q.Layout
+	w.codes(e, q)
 	var params []byte
 	params, e.forms = appendParams(nil, q)
 	e.ScalesBytes, e.paramsSum = int64(len(params)), checksum(params)
 	w.write(params)
 }
 
+// codes writes the codes of q, packed where its codec gains nothing.
+func (w *Writer) codes(e *Entry, q *Quant) {
+	if q.Codec != CodecPacked {
+		codes := q.coded(e.Shape, q.Codec)
+		if len(codes) < PackedLen(q.Len(), q.Bits) {
+			e.Codec, e.sum, e.CodesBytes = q.Codec, checksum(codes), int64(len(codes))
+			w.write(codes)
+			return
+		}
+	}
+	w.packed(e, q)
+}
+
 // packed writes packed codes, a part at a time.
 func (w *Writer) packed(e *Entry, q *Quant) {
+	e.Codec = CodecPacked
 	const chunk = 1 << 16 // codes; a multiple of 8, so that chunks join without a gap
 	n := q.Len()
 	buf := make([]byte, PackedLen(min(chunk, n), q.Bits))
@@ -185,7 +193,7 @@ func (q *Quant) check(n int64) error {
 		return fmt.Errorf("%d bits, want 1 to %d", q.Bits, MaxBits)
 	case !q.Layout.valid(n):
 		return fmt.Errorf("layout %v, want %d elements", q.Layout, n)
-	case q.Codec != CodecPacked && q.Codec != CodecRange:
+	case !q.Codec.knownForCodes():
 		return fmt.Errorf("codec %d is not known", q.Codec)
 	case int64(q.Len()) != n:
 		return fmt.Errorf("%d codes, want %d", q.Len(), n)
