@@ -94,6 +94,7 @@ func coded() *content {
 	zeros := normalCodes(1, 4, 1.5, Layout{1, 8, 24, 0}, 8, 24)
 	zeros.q.Zeros = []uint8{8, 7, 3, 12, 8, 8, 15, 0}
 	zeros = recoded(zeros, 1, 1.5)
+	scales := normalCodes(10, 2, 0.5, Layout{1, 20, 6, 3}, 20, 6)
 	book := normalCodes(5, 2, 0.6, Layout{1, 4, 130, 0}, 4, 130)
 	book.q.Levels = []float32{-1.5, -0.25, 0.5, 1}
 	return &content{meta: Meta{{"made_by", []byte("bq test")}}, graph: []byte("graph"), tensors: []Tensor{
@@ -104,6 +105,7 @@ func coded() *content {
 		tensor("huffman", CodecHuffman, normalCodes(4, 4, 1, Layout{64, 40, 1, 0}, 64, 40)),
 		tensor("huffman of threes", CodecHuffman, normalCodes(7, 3, 0.7, Layout{1, 5, 201, 0}, 5, 201)),
 		tensor("wide huffman", CodecHuffman, normalCodes(8, 12, 40, Layout{1, 4, 150, 0}, 4, 150)),
+		tensor("same scales", CodecPacked, scales),
 		tensor("same", CodecHuffman, normalCodes(9, 5, 0, Layout{1, 1, 1000, 0}, 1000)),
 	}}
 }

@@ -1,7 +1,6 @@
 package packing
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math"
 
@@ -14,6 +13,7 @@ const (
 	scalesFloat32  = 0 // 4 bytes each
 	scalesBfloat16 = 1 // 2 bytes each: the upper half of a float32 whose lower half is zero
 	scalesShort8   = 2 // a 2-byte base, then 1 byte each, for float32 with 18 low zero bits
+	scalesCoded8   = 3 // a 2-byte base, the middle byte, then the bytes of scalesShort8 under CodecRange
 
 	zerosDefault = 0 // nothing: all are 1<<(bits-1)
 	zerosPacked  = 1 // PackBits
@@ -23,10 +23,6 @@ const (
 	levelsFloat32 = 2 // 4 bytes each
 	levelsStretch = 3 // affine codes: one float32 that multiplies all scales
 )
-
-// shortDrop is the number of low bits that a short8 scale does without: 5 bits of the fraction stay,
-// so that a step is 1/32 of an octave.
-const shortDrop = 18
 
 type forms byte
 
@@ -38,15 +34,16 @@ func (f forms) levels() int { return int(f >> 6) }
 
 // known reports whether this version defines all three forms.
 func (f forms) known() bool {
-	return f.scales() <= scalesShort8 && f.zeros() <= zerosPacked
+	return f.scales() <= scalesCoded8 && f.zeros() <= zerosPacked
 }
 
 // codebook reports whether the codes are those of a codebook.
 func (f forms) codebook() bool { return f.levels() == levelsFloat16 || f.levels() == levelsFloat32 }
 
-// size returns the three lengths of a params section in known forms. groups is at most MaxElements.
+// size returns the three lengths of a params section in known forms; that of coded scales is the most that they can have.
+// groups is at most MaxElements.
 func (f forms) size(groups, bits int) (scales, zeros, levels int) {
-	scales = [...]int{4 * groups, 2 * groups, 2 + groups}[f.scales()]
+	scales = [...]int{4 * groups, 2 * groups, 2 + groups, 1 + groups}[f.scales()]
 	if f.zeros() == zerosPacked {
 		zeros = PackedLen(groups, bits)
 	}
@@ -59,8 +56,9 @@ func (f forms) size(groups, bits int) (scales, zeros, levels int) {
 
 // appendParams appends the params section of q in the shortest exact forms.
 func appendParams(dst []byte, q *Quant) ([]byte, forms) {
-	scaleForm, zeroForm, levelForm := scaleFormOf(q.Scales), zerosDefault, levelFormOf(q.Levels)
-	dst = appendScales(dst, q.Scales, scaleForm)
+	zeroForm, levelForm := zerosDefault, levelFormOf(q.Levels)
+	scaleForm, scales := encodeScales(q.Scales, q.Layout)
+	dst = append(dst, scales...)
 	if !allDefault(q.Zeros, q.Bits) {
 		zeroForm = zerosPacked
 		n := len(dst)
@@ -83,84 +81,6 @@ func appendParams(dst []byte, q *Quant) ([]byte, forms) {
 
 // stretched reports whether a stretch changes anything: 0 stands for none.
 func stretched(v float32) bool { return v != 0 && v != 1 }
-
-// scaleFormOf returns the form that stores scales exactly in the fewest bytes; of equals, the lower.
-func scaleFormOf(scales []float32) int {
-	low, lo, hi := uint32(0), uint32(math.MaxUint32), uint32(0)
-	for _, s := range scales {
-		b := math.Float32bits(s)
-		low |= b
-		if b != 0 {
-			lo, hi = min(lo, b>>shortDrop), max(hi, b>>shortDrop)
-		}
-	}
-	form, size := scalesFloat32, 4*len(scales)
-	if low<<16 == 0 && 2*len(scales) < size {
-		form, size = scalesBfloat16, 2*len(scales)
-	}
-	// Byte 0 stands for the scale 0, which leaves 255 steps for all others.
-	near := hi == 0 || hi-lo < 255
-	if low<<(32-shortDrop) == 0 && near && 2+len(scales) < size {
-		form = scalesShort8
-	}
-	return form
-}
-
-func appendScales(dst []byte, scales []float32, form int) []byte {
-	switch form {
-	case scalesShort8:
-		base := shortBase(scales)
-		dst = binary.LittleEndian.AppendUint16(dst, uint16(base))
-		for _, s := range scales {
-			if b := math.Float32bits(s); b == 0 {
-				dst = append(dst, 0)
-			} else {
-				dst = append(dst, byte(b>>shortDrop-base+1))
-			}
-		}
-	case scalesBfloat16:
-		for _, s := range scales {
-			dst = binary.LittleEndian.AppendUint16(dst, uint16(math.Float32bits(s)>>16))
-		}
-	default:
-		for _, s := range scales {
-			dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(s))
-		}
-	}
-	return dst
-}
-
-// shortBase returns the smallest step among the scales that are not +0, or 0 when all are.
-func shortBase(scales []float32) uint32 {
-	base := uint32(math.MaxUint32)
-	for _, s := range scales {
-		if b := math.Float32bits(s); b != 0 {
-			base = min(base, b>>shortDrop)
-		}
-	}
-	if base == math.MaxUint32 {
-		return 0
-	}
-	return base
-}
-
-func decodeScales(src []byte, groups, form int) []float32 {
-	scales := make([]float32, groups)
-	for i := range scales {
-		switch form {
-		case scalesShort8:
-			if d := src[2+i]; d != 0 {
-				step := uint32(binary.LittleEndian.Uint16(src)) + uint32(d) - 1
-				scales[i] = math.Float32frombits(step << shortDrop)
-			}
-		case scalesBfloat16:
-			scales[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(src[2*i:])) << 16)
-		default:
-			scales[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:]))
-		}
-	}
-	return scales
-}
 
 // levelFormOf returns the shortest form that stores levels exactly.
 func levelFormOf(levels []float32) int {
@@ -189,9 +109,13 @@ func allDefault(zeros []uint8, bits int) bool {
 func (e *Entry) decodeParams(q *Quant, src []byte) error {
 	at := e.Offset + e.CodesBytes
 	groups := e.Layout.Groups()
-	ns, nz, _ := e.forms.size(groups, e.Bits)
+	_, nz, nl := e.forms.size(groups, e.Bits)
+	ns := len(src) - nz - nl
 	zeros, levels := src[ns:ns+nz], src[ns+nz:]
-	q.Scales = decodeScales(src, groups, e.forms.scales())
+	var err error
+	if q.Scales, err = decodeScales(src[:ns], e.Layout, e.forms.scales()); err != nil {
+		return formatError(ruleScales, at, e.Name, "scales of %q: %v", e.Name, err)
+	}
 	if e.forms.zeros() == zerosPacked {
 		q.Zeros = make([]uint8, groups)
 		if err := UnpackBits(q.Zeros, zeros, e.Bits); err != nil {
@@ -201,11 +125,8 @@ func (e *Entry) decodeParams(q *Quant, src []byte) error {
 	if !finite(q.Scales) {
 		return formatError(ruleScales, at, e.Name, "scales of %q: not all are finite", e.Name)
 	}
-	if form := scaleFormOf(q.Scales); form != e.forms.scales() {
-		return formatError(ruleScales, at, e.Name, "scales of %q: form %d, want the shorter %d", e.Name, e.forms.scales(), form)
-	}
-	if !bytes.Equal(appendScales(nil, q.Scales, e.forms.scales()), src[:ns]) {
-		return formatError(ruleScales, at, e.Name, "scales of %q: base is not that of the smallest scale", e.Name)
+	if err := checkScales(src[:ns], q.Scales, e.Layout, e.forms.scales()); err != nil {
+		return formatError(ruleScales, at, e.Name, "scales of %q: %v", e.Name, err)
 	}
 	if q.Zeros != nil && allDefault(q.Zeros, e.Bits) {
 		return formatError(ruleZeros, at+int64(ns), e.Name, "zero points of %q: stored though all are %d", e.Name, 1<<(e.Bits-1))

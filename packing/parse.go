@@ -274,9 +274,12 @@ func (p *parser) checkForms(e *Entry) {
 		p.fail(ruleForms, "params: zero points or levels for codes of %d bits", e.Bits)
 		return
 	}
-	s, z, l := e.forms.size(e.Layout.Groups(), e.Bits)
-	if want := int64(s + z + l); e.ScalesBytes != want {
+	groups := e.Layout.Groups()
+	s, z, l := e.forms.size(groups, e.Bits)
+	if want := int64(s + z + l); e.forms.scales() != scalesCoded8 && e.ScalesBytes != want {
 		p.fail(ruleForms, "params: %d bytes, want %d", e.ScalesBytes, want)
+	} else if least := int64(z + l + (groups+MaxCodesRatio-1)/MaxCodesRatio); e.ScalesBytes > want || e.ScalesBytes < least {
+		p.fail(ruleForms, "params: %d bytes, want %d to %d", e.ScalesBytes, least, want)
 	}
 }
 

@@ -141,13 +141,13 @@ func TestScaleForms(t *testing.T) {
 		"eight fraction bits": {[]float32{1 + 1./256}, scalesFloat32, []byte{0x00, 0x80, 0x80, 0x3f}},
 		"subnormal":           {[]float32{step(1), step(2), 0}, scalesShort8, []byte{1, 0, 1, 2, 0}},
 	} {
-		form := scaleFormOf(test.scales)
-		got := appendScales(nil, test.scales, form)
+		l := Layout{1, len(test.scales), 1, 0}
+		form, got := encodeScales(test.scales, l)
 		if form != test.form || !slices.Equal(got, test.bytes) {
 			t.Errorf("%s: form %d, % x; want %d, % x", name, form, got, test.form, test.bytes)
 		}
-		if back := decodeScales(got, len(test.scales), form); !reflect.DeepEqual(bitsOf(back), bitsOf(test.scales)) {
-			t.Errorf("%s: read back %v, want %v", name, back, test.scales)
+		if back, err := decodeScales(got, l, form); err != nil || !reflect.DeepEqual(bitsOf(back), bitsOf(test.scales)) {
+			t.Errorf("%s: read back %v, %v, want %v", name, back, err, test.scales)
 		}
 	}
 }

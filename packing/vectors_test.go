@@ -183,6 +183,13 @@ func (d *draft) cutCodes(name string, n int) {
 	d.codes(name, e.Codec, codes)
 }
 
+// scales changes bits of a byte of a tensor's params section.
+func (d *draft) scales(name string, at int, bits byte) {
+	e, b := d.tensor(name)
+	b[e.CodesBytes+int64(at)] ^= bits
+	d.resum()
+}
+
 // resize gives a tensor n codes, in one row.
 func (d *draft) resize(name string, n int) {
 	e, _ := d.tensor(name)
@@ -352,6 +359,14 @@ var codedVectors = []vector{
 		d.codes("one scale", CodecRange, []byte{0x81, 0, 0, 0})
 		d.resize("one scale", rangeChunk+1)
 	}},
+	{"R31-coded", func(d *draft) { d.scales("same scales", 3, 1) }},
+	{"R31-coded-middle", func(d *draft) { d.scales("same scales", 2, 3) }},
+	{"R31-coded-base", func(d *draft) {
+		short := append([]byte{0xbf, 0x0f}, bytes.Repeat([]byte{2}, 40)...) // 0.5, one step too high above the base
+		d.params("same scales", makeForms(scalesCoded8, 0, 0), codeSteps(short, Layout{1, 20, 6, 3}))
+	}},
+	{"R31-coded-cut-off", func(d *draft) { d.params("same scales", makeForms(scalesCoded8, 0, 0), []byte{0xc0, 0x0f}) }},
+	{"R23-coded-length", func(d *draft) { d.params("same scales", makeForms(scalesCoded8, 0, 0), nil) }},
 	{"R36-together", func(d *draft) { d.flip("huffman", 0, 1) }},
 	{"R36-kind", func(d *draft) { d.flip("same", 1, 7) }},
 	{"R36-streams", func(d *draft) { d.flip("huffman", 1, 1) }},
