@@ -16,10 +16,25 @@ type Report struct {
 	Size    any           `json:"size"` // of B's file, where the caller knows its parts
 	Outputs []Output      `json:"outputs"`
 	Limits  []LimitResult `json:"limits"`
-	Verdict string        `json:"verdict"`
+
+	Baseline *BaselineResult `json:"baseline"` // nil: none was given
+	Blame    []Blame         `json:"blame"`
+	Verdict  string          `json:"verdict"`
 
 	Figures []compare.Figures `json:"-"`
 	Notes   []string          `json:"-"` // limits that the samples do not decide
+	Gains   []Change          `json:"-"` // losses that fell by more than the tolerance of the baseline
+}
+
+// schemaName is the first field of a report; its number rises when a field changes or goes.
+const schemaName = "bq.verify/1"
+
+// Blame is a quantized tensor with the drift that it causes alone, and what would help.
+type Blame struct {
+	Tensor     string   `json:"tensor"`
+	AloneNats  *float64 `json:"alone_nats"`
+	Remedy     string   `json:"remedy"`
+	PriceBytes *int64   `json:"price_bytes"`
 }
 
 // Model describes a model file.
@@ -83,6 +98,9 @@ func NewOutput(f compare.Figures) Output {
 	}
 	if !f.Kind.Classes() {
 		return o
+	}
+	if o.Why == "" && f.Samples < 2 {
+		o.Why = "kl_se, agree_se: one sample has no standard error"
 	}
 	o.KLNats, o.KLSE, o.KLP99, o.KLMax = number(f.KL), number(f.KLSE), number(f.KLP99), number(f.KLMax)
 	o.Agree, o.AgreeSE = number(f.Agree), number(f.AgreeSE)

@@ -73,7 +73,7 @@ func Run(ctx context.Context, a, b Side, set *dataset.Set, o Options) (*Report, 
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{Data: &data, Schema: "bq.verify/1", A: a.Model, B: b.Model, Limits: []LimitResult{}, Verdict: Ungated, Figures: figures}
+	r := &Report{Data: &data, Schema: schemaName, A: a.Model, B: b.Model, Limits: []LimitResult{}, Blame: []Blame{}, Verdict: Ungated, Figures: figures}
 	for _, f := range figures {
 		r.Outputs = append(r.Outputs, NewOutput(f))
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"strings"
@@ -144,17 +143,7 @@ func (s *session) resultInto(t *target, c *urfave.Context, action func(c *urfave
 	if verdict != nil && !errors.As(verdict, &only) {
 		return verdict
 	}
-	err := t.write(func(w io.Writer) error {
-		_, err := w.Write(result.Bytes())
-		return err
-	}, func(path string) error {
-		got, err := os.ReadFile(path)
-		if err == nil && !bytes.Equal(got, result.Bytes()) {
-			err = errors.New("the file differs from what was written")
-		}
-		return err
-	})
-	if err != nil {
+	if err := t.writeBytes(result.Bytes()); err != nil {
 		return err
 	}
 	return verdict

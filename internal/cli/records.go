@@ -109,15 +109,23 @@ func (v nullable) MarshalJSON() ([]byte, error) {
 // printJSON writes v to stdout: fixed field order, two-space indent. `##[`, which a CI runner would take for a command,
 // can only stand inside strings, where JSON has another spelling of it.
 func (s *session) printJSON(v any) error {
+	b, err := encodeJSON(v)
+	if err != nil {
+		return err
+	}
+	_, err = s.stdout.Write(b)
+	return err
+}
+
+func encodeJSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	if err := e.Encode(v); err != nil {
-		return err
+		return nil, err
 	}
-	_, err := s.stdout.Write(bytes.ReplaceAll(b.Bytes(), []byte("##["), []byte(`#\u0023[`)))
-	return err
+	return bytes.ReplaceAll(b.Bytes(), []byte("##["), []byte(`#\u0023[`)), nil
 }
 
 // tally counts values by name.

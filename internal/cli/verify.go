@@ -3,10 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"math"
-	"os"
 	"strings"
-	"text/tabwriter"
 
 	urfave "github.com/urfave/cli/v2"
 
@@ -23,11 +20,16 @@ func (s *session) verifyCommand() *urfave.Command {
 		&urfave.StringSliceFlag{Name: "min-agree", Usage: "[OUT=]X: share of rows with the same top-1, as 0.99 or 99%; repeatable"},
 		&urfave.StringFlag{Name: "max-top1-drop", Usage: "float accuracy minus quantized accuracy, a share; needs labels"},
 		&urfave.StringSliceFlag{Name: "min-sqnr", Usage: "[OUT=]X: dB over all samples, of output OUT or of all outputs of kind values; repeatable"},
+		&urfave.StringFlag{Name: "baseline", Usage: "compare with the accepted result in FILE"},
+		&urfave.BoolFlag{Name: "update-baseline", Usage: "write this result to --baseline in place of comparing; refused if a limit fails", DisableDefaultText: true},
+		&urfave.StringFlag{Name: "tolerance", Usage: "each loss may grow by this share of the baseline, plus one row or 1e-6 nats", Value: "5%"},
+		&urfave.StringFlag{Name: "junit", Usage: "write the verdict to FILE.xml as JUnit"},
+		&urfave.StringFlag{Name: "ci", Usage: "github (annotations and a step summary), none, or auto: github if GITHUB_ACTIONS=true", Value: "auto"},
 		&urfave.StringFlag{Name: "reader", Usage: "who decodes A: native, or onnx-go, which shares no code with convert", Value: "native"},
 	}
 	return s.command(urfave.Command{
-		Name: "verify", Usage: "measure the drift of B against A, and gate it", ArgsUsage: "A.onnx B.bq|B.onnx --data PATH [limits]",
-		Description: "bq verify model.onnx model.bq --data samples.npz\nbq verify model.onnx model.bq --data samples.npz --max-kl 0.02 --min-agree 99%\nbq verify model.onnx other.onnx --data photos --image preset=imagenet --json",
+		Name: "verify", Usage: "measure the drift of B against A, and gate it", ArgsUsage: "A.onnx B.bq|B.onnx --data PATH [limits] [baseline]",
+		Description: "bq verify model.onnx model.bq --data samples.npz\nbq verify model.onnx model.bq --data samples.npz --max-kl 0.02 --min-agree 99%\nbq verify model.onnx other.onnx --data photos --image preset=imagenet --json\nbq verify model.onnx model.bq --data samples.npz --baseline drift.json --junit drift.xml",
 		Flags:       append(flags, dataFlags()...),
 	}, resultOutput, false, s.verify)
 }
@@ -46,6 +48,10 @@ func (s *session) verify(c *urfave.Context) error {
 	if c.Args().Get(0) == "-" && c.Args().Get(1) == "-" {
 		return usagef("reading arguments: stdin can be one of the models, not both")
 	}
+	w, err := s.verifyFiles(c)
+	if err != nil {
+		return err
+	}
 	a, err := s.reference(c)
 	if err != nil {
 		return err
@@ -60,6 +66,9 @@ func (s *session) verify(c *urfave.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := w.checkBaseline(a.Model, set); err != nil {
+		return err
+	}
 	o.Kinds, o.Threads = kinds, s.threads
 	progress := s.newProgress()
 	o.Progress = func(done, total int) { progress.update("running both models", done, total) }
@@ -70,6 +79,12 @@ func (s *session) verify(c *urfave.Context) error {
 	}
 	if b.size != nil {
 		r.Size = b.size
+	}
+	if err := w.compare(r); err != nil {
+		return err
+	}
+	if err := w.write(r); err != nil {
+		return err
 	}
 	return s.reportVerify(r)
 }
@@ -221,141 +236,4 @@ func newSide(path string, record verify.Model, m *onnxio.Model, close func()) (*
 // withThreads compiles the model again with threads inside its operators.
 func (sd *side) withThreads(n int) (*infer.Program, error) {
 	return infer.Options{Threads: n}.Compile(sd.Graph)
-}
-
-func (s *session) reportVerify(r *verify.Report) error {
-	if s.json {
-		if err := s.printJSON(r); err != nil {
-			return err
-		}
-		return verdictStatus(r)
-	}
-	s.driftTable(r)
-	for _, l := range r.Limits {
-		s.printf("%s\n", limitText(l))
-	}
-	for _, n := range r.Notes {
-		s.note("%s", n)
-	}
-	on := ""
-	if r.Data.Kind == syntheticKind {
-		on = " on synthetic data"
-	}
-	switch r.Verdict {
-	case verify.Ungated:
-		s.note("no limit given, nothing is gated")
-	case verify.Pass:
-		s.verdict("PASS", green, on, plural(len(r.Limits), "limit"))
-	default:
-		failed := 0
-		for _, l := range r.Limits {
-			if !l.Pass {
-				failed++
-			}
-		}
-		s.verdict("FAIL", red, on, fmt.Sprintf("%d of %s", failed, plural(len(r.Limits), "limit")))
-	}
-	return verdictStatus(r)
-}
-
-func verdictStatus(r *verify.Report) error {
-	if r.Verdict == verify.Fail {
-		return statusOnly(statusDrift)
-	}
-	return nil
-}
-
-// driftTable prints a line for each output.
-func (s *session) driftTable(r *verify.Report) {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	labelled := false
-	for _, o := range r.Outputs {
-		labelled = labelled || o.Top1Float != nil
-	}
-	head := "output\tkind\trows\tKL mean, nats\tp99\tmax\tsame top-1\tSQNR"
-	if labelled {
-		head += "\taccuracy\tnll"
-	}
-	fmt.Fprintln(w, head)
-	for _, o := range r.Outputs {
-		sqnr := figure(o.SQNR, "%.1f dB")
-		if o.SQNR == nil && strings.HasSuffix(o.Why, "equal") {
-			sqnr = "equal"
-		}
-		if o.KLNats == nil {
-			fmt.Fprintf(w, "%s\t%s\t-\t-\t-\t-\t-\t%s\n", cell(o.Name), o.Kind, sqnr)
-			continue
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", cell(o.Name), o.Kind, thousands(o.Rows), estimate(o.KLNats, o.KLSE, 1, "%.4g", ""),
-			figure(o.KLP99, "%.3g"), figure(o.KLMax, "%.3g"), estimate(o.Agree, o.AgreeSE, 100, "%.2f", " %"), sqnr)
-		if o.Top1Float != nil {
-			fmt.Fprintf(w, "\t%.2f -> %.2f %%\t%.4f -> %.4f", 100**o.Top1Float, 100**o.Top1Quant, *o.NLLFloat, *o.NLLQuantized)
-		}
-		fmt.Fprintln(w)
-	}
-	w.Flush()
-	s.printf("%s", trimLines(b.String()))
-}
-
-// figure formats a number that may not exist.
-func figure(v *float64, format string) string {
-	if v == nil {
-		return "-"
-	}
-	return fmt.Sprintf(format, *v)
-}
-
-// estimate formats a mean with its standard error, both times scale.
-func estimate(v, se *float64, scale float64, format, unit string) string {
-	switch {
-	case v == nil:
-		return "-"
-	case se == nil:
-		return fmt.Sprintf(format, scale**v) + unit
-	}
-	return fmt.Sprintf(format+" +- "+strings.Replace(format, "4", "2", 1), scale**v, scale**se) + unit
-}
-
-func limitText(l verify.LimitResult) string {
-	word, relation := "pass", "at or below"
-	if strings.HasPrefix(l.Metric, "min-") {
-		relation = "at or above"
-	}
-	if !l.Pass {
-		word = "FAIL"
-		relation = map[string]string{"at or below": "above", "at or above": "below"}[relation]
-	}
-	value := math.NaN()
-	if l.Value != nil {
-		value = *l.Value
-	}
-	switch l.Metric {
-	case "min-agree", "max-top1-drop":
-		return fmt.Sprintf("%s  %s %s  %.2f %% %s %.4g %%", word, escape(l.Output), l.Metric, 100*value, relation, 100*l.Limit)
-	case "min-sqnr":
-		if l.Value == nil && l.Pass {
-			return fmt.Sprintf("%s  %s %s  equal outputs", word, escape(l.Output), l.Metric)
-		}
-		return fmt.Sprintf("%s  %s %s  %.1f dB %s %.4g dB", word, escape(l.Output), l.Metric, value, relation, l.Limit)
-	}
-	return fmt.Sprintf("%s  %s %s  %.4g %s %.4g", word, escape(l.Output), l.Metric, value, relation, l.Limit)
-}
-
-// The colours of a verdict on a terminal.
-const (
-	red   = "\x1b[31m"
-	green = "\x1b[32m"
-	plain = "\x1b[0m"
-)
-
-// verdict prints the last line of a judgement, its word in colour where stdout is a terminal that wants it.
-func (s *session) verdict(word, colour, on, rest string) {
-	if s.quiet {
-		return
-	}
-	if isTerminal(s.stdout) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" {
-		word = colour + word + plain
-	}
-	fmt.Fprintf(s.stdout, "verdict: %s%s, %s\n", word, on, rest)
 }
