@@ -36,15 +36,21 @@ type baselineData struct {
 }
 
 type baselineOutput struct {
-	Name      string   `json:"name"`
-	Kind      string   `json:"kind"`
-	Rows      int      `json:"rows"`
-	KLNats    *float64 `json:"kl_nats"`
-	Agree     *float64 `json:"agree"`
-	Top1Float *float64 `json:"top1_float"`
-	Top1Quant *float64 `json:"top1_quantized"`
-	SQNR      *float64 `json:"sqnr_db"`
-	MaxAbs    *float64 `json:"max_abs"`
+	Name         string   `json:"name"`
+	Kind         string   `json:"kind"`
+	Rows         int      `json:"rows"`
+	KLNats       *float64 `json:"kl_nats"`
+	KLSE         *float64 `json:"kl_se"`
+	KLP99        *float64 `json:"kl_p99"`
+	KLMax        *float64 `json:"kl_max"`
+	Agree        *float64 `json:"agree"`
+	AgreeSE      *float64 `json:"agree_se"`
+	Top1Float    *float64 `json:"top1_float"`
+	Top1Quant    *float64 `json:"top1_quantized"`
+	NLLFloat     *float64 `json:"nll_float"`
+	NLLQuantized *float64 `json:"nll_quantized"`
+	SQNR         *float64 `json:"sqnr_db"`
+	MaxAbs       *float64 `json:"max_abs"`
 }
 
 // maxBaselineBytes bounds a baseline file; a report of a hundred outputs takes 100 KB.
@@ -102,6 +108,27 @@ func (o *baselineOutput) check() error {
 		}
 	}
 	return nil
+}
+
+// Figure is a figure of a report by the name that it has there. Value is nil where it is null.
+type Figure struct {
+	Metric string
+	Output string   // "" for the file's size
+	Value  *float64 //
+	SE     *float64 // nil: it has no standard error
+}
+
+// Figures lists the figures of a report, output by output, then the size of model B's file.
+func (base *Baseline) Figures() []Figure {
+	var list []Figure
+	for _, o := range base.Outputs {
+		list = append(list,
+			Figure{"kl_nats", o.Name, o.KLNats, o.KLSE}, Figure{"kl_p99", o.Name, o.KLP99, nil}, Figure{"kl_max", o.Name, o.KLMax, nil},
+			Figure{"agree", o.Name, o.Agree, o.AgreeSE}, Figure{"top1_float", o.Name, o.Top1Float, nil}, Figure{"top1_quantized", o.Name, o.Top1Quant, nil},
+			Figure{"nll_float", o.Name, o.NLLFloat, nil}, Figure{"nll_quantized", o.Name, o.NLLQuantized, nil},
+			Figure{"sqnr_db", o.Name, o.SQNR, nil}, Figure{"max_abs", o.Name, o.MaxAbs, nil})
+	}
+	return append(list, Figure{LossBytes, "", new(float64(base.B.Bytes)), nil})
 }
 
 // Check compares what the baseline was made on with this run, before the models run: a *ForeignError where model A,

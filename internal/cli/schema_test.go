@@ -2,10 +2,13 @@ package cli
 
 import (
 	"bytes"
+	"math"
 	"path/filepath"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"bq/onnxio"
 )
 
 // run runs the program and returns its stdout; status is the one wanted.
@@ -82,5 +85,51 @@ func TestVerifyJSONIsOfItsSchema(t *testing.T) {
 	}
 	if s.Validate(v) == nil {
 		t.Error("the schema takes an unknown field")
+	}
+}
+
+func TestDiffJSONIsOfItsSchema(t *testing.T) {
+	s := schema(t, "diff.json")
+	model, four, data := testModel(t, "digits", "--bits", "4")
+	_, two, _ := testModel(t, "digits", "--bits", "2")
+	report := func(container string) string {
+		path := filepath.Join(t.TempDir(), "drift.json")
+		runMain(t, statusDone, "verify", model, container, "--data", data, "--samples", "16", "--json", "-q", "-o", path)
+		return path
+	}
+	for name, pair := range map[string][2]string{"containers": {four, two}, "model": {model, four}, "same": {two, two}, "reports": {report(four), report(two)}} {
+		validate(t, s, name, runMain(t, statusDone, "diff", pair[0], pair[1], "--json", "-q"))
+	}
+}
+
+func TestDifferenceByHand(t *testing.T) {
+	inf := float32(math.Inf(1))
+	floats := func(v ...float32) *onnxio.Array { return onnxio.Floats(v, len(v)) }
+	cases := []struct {
+		name   string
+		a, b   *onnxio.Array
+		equal  bool
+		most   float64
+		reason string
+	}{
+		{"equal", floats(1, 2), floats(1, 2), true, 0, ""},
+		{"the largest of two", floats(1, 2), floats(1.5, 0), false, 2, ""},
+		{"both NaN", floats(float32(math.NaN())), floats(float32(math.NaN())), true, 0, ""},
+		{"both infinite", floats(inf), floats(inf), true, 0, ""},
+		{"one infinite", floats(inf, 1), floats(1, 5), false, -1, "a value is NaN or infinite on one side"},
+		{"shape", floats(1, 2), floats(1, 2).Reshaped(1, 2), false, -1, "shape [1 2], was [2]"},
+		{"type", floats(1), onnxio.Int64s([]int64{1}, 1), false, -1, "type int64, was float32"},
+		{"integers that differ by one in 2^60", onnxio.Int64s([]int64{1 << 60}, 1), onnxio.Int64s([]int64{1<<60 + 1}, 1), false, 1, ""},
+		{"empty", floats(), floats(), true, 0, ""},
+	}
+	for _, c := range cases {
+		equal, most, reason := difference(c.a, c.b)
+		got := -1.0
+		if most != nil {
+			got = *most
+		}
+		if equal != c.equal || got != c.most || reason != c.reason {
+			t.Errorf("%s: %v %v %q, want %v %v %q", c.name, equal, got, reason, c.equal, c.most, c.reason)
+		}
 	}
 }
