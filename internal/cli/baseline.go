@@ -22,6 +22,8 @@ type verifyFiles struct {
 	tolerance float64
 	update    *target // of the baseline
 	junit     *target
+	report    *target
+	html      *htmlReport // what report shows
 	annotate  bool
 }
 
@@ -43,9 +45,12 @@ func (s *session) verifyFiles(c *urfave.Context) (*verifyFiles, error) {
 	if w.junit, err = s.sideTarget(c, "junit", isJUnit); err != nil {
 		return nil, err
 	}
+	if w.report, err = s.sideTarget(c, "report", isPage); err != nil {
+		return nil, err
+	}
 	switch {
 	case w.path == "":
-		return w, distinctOutputs(c, "output", "junit")
+		return w, distinctOutputs(c, "output", "junit", "report")
 	case c.Bool("update-baseline"):
 		if w.update, err = s.sideTarget(c, "baseline", isResult); err != nil {
 			return nil, err
@@ -55,7 +60,7 @@ func (s *session) verifyFiles(c *urfave.Context) (*verifyFiles, error) {
 		s.files = append(s.files, w.path)
 	}
 	if err == nil {
-		err = distinctOutputs(c, "output", "junit", "baseline")
+		err = distinctOutputs(c, "output", "junit", "report", "baseline")
 	}
 	return w, err
 }
@@ -157,6 +162,18 @@ func (w *verifyFiles) write(r *verify.Report) error {
 			return err
 		}
 		if err := w.junit.writeBytes(b); err != nil {
+			return err
+		}
+	}
+	if w.report != nil {
+		if err := w.html.collect(); err != nil {
+			return err
+		}
+		b, err := w.html.page().HTML()
+		if err != nil {
+			return err
+		}
+		if err := w.report.writeBytes(b); err != nil {
 			return err
 		}
 	}

@@ -23,6 +23,7 @@ func (s *session) verifyCommand() *urfave.Command {
 		&urfave.StringFlag{Name: "baseline", Usage: "compare with the accepted result in FILE"},
 		&urfave.BoolFlag{Name: "update-baseline", Usage: "write this result to --baseline in place of comparing; refused if a limit fails", DisableDefaultText: true},
 		&urfave.StringFlag{Name: "tolerance", Usage: "each loss may grow by this share of the baseline, plus one row or 1e-6 nats", Value: "5%"},
+		&urfave.StringFlag{Name: "report", Usage: "write a page with all figures and charts to FILE.html"},
 		&urfave.StringFlag{Name: "junit", Usage: "write the verdict to FILE.xml as JUnit"},
 		&urfave.StringFlag{Name: "ci", Usage: "github (annotations and a step summary), none, or auto: github if GITHUB_ACTIONS=true", Value: "auto"},
 		&urfave.StringFlag{Name: "reader", Usage: "who decodes A: native, or onnx-go, which shares no code with convert", Value: "native"},
@@ -83,6 +84,7 @@ func (s *session) verify(c *urfave.Context) error {
 	if err := w.compare(r); err != nil {
 		return err
 	}
+	w.html = &htmlReport{session: s, result: r, a: a, b: b, set: set, kinds: kinds, ladder: s.newLadder(a.input, b.contents)}
 	if err := w.write(r); err != nil {
 		return err
 	}
@@ -147,8 +149,10 @@ func limits(c *urfave.Context, flag string, read func(flag, value string) (float
 // the file, which close takes away.
 type side struct {
 	verify.Side
-	size  *sizeRecord
-	close func()
+	size     *sizeRecord
+	contents *convert.Contents // of a container
+	input    *input            // of an ONNX file read by the native reader
+	close    func()
 }
 
 // reference opens model A with the reader asked for.
@@ -184,7 +188,12 @@ func (s *session) side(path string) (*side, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newSide(path, in.record(), in.file.Model, in.close)
+	sd, err := newSide(path, in.record(), in.file.Model, in.close)
+	if err != nil {
+		return nil, err
+	}
+	sd.input = in
+	return sd, nil
 }
 
 func (s *session) containerSide(path string) (*side, error) {
@@ -212,7 +221,7 @@ func (s *session) containerSide(path string) (*side, error) {
 	if err != nil {
 		return nil, err
 	}
-	sd.size = rec.Size
+	sd.size, sd.contents = rec.Size, contents
 	return sd, nil
 }
 

@@ -69,6 +69,7 @@ type Figures struct {
 	Cosine     float64 // mean over samples; of two zero samples 1, of one 0
 	NonFinite  int     // values of either side that are NaN or infinite; where there are any, SQNR, MaxAbs and Cosine are NaN
 	Worst      []SampleKL
+	BySample   []SampleKL // all of them, in the order in which they were added
 }
 
 // SampleKL is the mean KL of the rows of one sample.
@@ -269,7 +270,8 @@ func (m *Meter) Figures() Figures {
 	f.Agree, f.AgreeSE = ratio(column(m.clusters, func(c cluster) float64 { return c.agree }), rows)
 	f.KLP99, f.KLMax = tail(m.rowKL)
 	m.labels(&f)
-	f.Worst = m.worst()
+	f.BySample = m.bySample()
+	f.Worst = worst(f.BySample)
 	return f
 }
 
@@ -345,14 +347,20 @@ func (m *Meter) labels(f *Figures) {
 	f.NLLGot, _ = ratio(column(m.clusters, func(c cluster) float64 { return c.lossGot }), n)
 }
 
-// worst returns the samples of the largest mean KL, the worst first, of equals the earlier first.
-func (m *Meter) worst() []SampleKL {
+// bySample returns the mean KL of each sample that has rows.
+func (m *Meter) bySample() []SampleKL {
 	list := make([]SampleKL, 0, len(m.clusters))
 	for _, c := range m.clusters {
 		if c.rows > 0 {
 			list = append(list, SampleKL{c.sample, c.kl / float64(c.rows)})
 		}
 	}
+	return list
+}
+
+// worst returns the samples of the largest mean KL, the worst first, of equals the earlier first.
+func worst(all []SampleKL) []SampleKL {
+	list := slices.Clone(all)
 	slices.SortStableFunc(list, func(a, b SampleKL) int {
 		switch {
 		case a.KL > b.KL || a.KL != a.KL && b.KL == b.KL:

@@ -50,6 +50,11 @@ func TestProbsByHand(t *testing.T) {
 	if got.Rows != 2 || got.Samples != 2 || len(got.Worst) != 2 || got.Worst[0].Sample != 0 {
 		t.Errorf("rows %d, samples %d, worst %v", got.Rows, got.Samples, got.Worst)
 	}
+	// in the order of the samples, though the second of another meter is the worse
+	turned := meter(t, Probs, [2][]float32{{0.25, 0.75}, {0.25, 0.75}}, [2][]float32{{0.5, 0.5}, {0.25, 0.75}}).Figures()
+	if len(turned.BySample) != 2 || turned.BySample[0] != (SampleKL{0, 0}) || turned.BySample[1].Sample != 1 || !near(turned.BySample[1].KL, half, tight) || turned.Worst[0].Sample != 1 {
+		t.Errorf("by sample %v, worst %v", turned.BySample, turned.Worst)
+	}
 }
 
 // Logits (0, ln 3) are the distribution (1/4, 3/4), whatever is added to both.

@@ -13,6 +13,7 @@ var Rooms = map[string][]string{
 	"bq/internal/drift":    {},
 	"bq/internal/house":    {},
 	"bq/internal/parallel": {},
+	"bq/internal/page":     {}, // numbers and words into HTML; knows no models
 	"bq/internal/onnxpb":   {}, // imported by tests alone
 	"bq/internal/moments":  {"bq/internal/kernel"},
 	"bq/internal/shape":    {"bq/onnxio"},
@@ -26,11 +27,11 @@ var Rooms = map[string][]string{
 		"bq/internal/parallel",
 	},
 	"bq/verify": {
-		"bq/onnxio", "bq/internal/kernel", "bq/internal/infer", "bq/internal/dataset", "bq/internal/drift", "bq/internal/compare",
+		"bq/onnxio", "bq/internal/kernel", "bq/internal/infer", "bq/internal/dataset", "bq/internal/drift", "bq/internal/compare", "bq/internal/parallel",
 	},
 	"bq/internal/cli": {
 		"bq/onnxio", "bq/onnxio/onnxgo", "bq/balance", "bq/packing", "bq/convert", "bq/verify",
-		"bq/internal/infer", "bq/internal/shape", "bq/internal/dataset", "bq/internal/drift", "bq/internal/compare", "bq/internal/parallel",
+		"bq/internal/infer", "bq/internal/shape", "bq/internal/dataset", "bq/internal/drift", "bq/internal/compare", "bq/internal/parallel", "bq/internal/page",
 	},
 	"bq": {"bq/internal/cli"},
 }

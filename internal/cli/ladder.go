@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"bq/convert"
+	"bq/packing"
+)
+
+// ladder holds conversions of a model to several widths, without data, by the method of a container that is there
+// already: what a remedy or another size would cost. Each is made when it is first asked for.
+type ladder struct {
+	*session
+	in     *input
+	method convert.Method
+	group  convert.Group
+	rungs  map[int]*rung
+}
+
+// rung is the conversion to one width.
+type rung struct {
+	bits    int
+	bytes   int64
+	file    *packing.File
+	tensors map[string]convert.Coverage // the quantized ones
+}
+
+// newLadder makes a ladder for model A by the container of B: its method where all tensors have one, its group likewise.
+// It is nil where A cannot be converted; b is nil where B is no container.
+func (s *session) newLadder(in *input, b *convert.Contents) *ladder {
+	if in == nil {
+		return nil
+	}
+	l := &ladder{session: s, in: in, method: convert.Auto, rungs: map[int]*rung{}}
+	methods, groups := map[string]bool{}, map[string]bool{}
+	var list []convert.Coverage
+	if b != nil {
+		list = b.Tensors
+	}
+	for _, c := range list {
+		if c.Quantized() {
+			methods[memberName(c)], groups[c.Group] = true, true
+		}
+	}
+	if len(methods) == 1 {
+		for name := range methods {
+			if m, err := convert.ParseMethod(name); err == nil {
+				l.method = m
+			}
+		}
+	}
+	if len(groups) == 1 {
+		for name := range groups {
+			if g, err := group(strings.TrimPrefix(name, "block of ")); err == nil {
+				l.group = g
+			}
+		}
+	}
+	return l
+}
+
+// memberName writes the family member of a tensor as --method takes it.
+func memberName(c convert.Coverage) string {
+	if c.Method != "balanced" {
+		return c.Method
+	}
+	if math.Abs(c.P-1.0/3) < 1e-6 {
+		return "balanced:1/3"
+	}
+	return "balanced:" + strconv.FormatFloat(c.P, 'g', -1, 64)
+}
+
+// at returns the conversion to a width; nil where there is none, as it would be larger than the model.
+func (l *ladder) at(bits int) (*rung, error) {
+	if r, ok := l.rungs[bits]; ok {
+		return r, nil
+	}
+	var b bytes.Buffer
+	o := convert.Options{Bits: bits, Method: l.method, Group: l.group, Threads: l.threads, MadeBy: "bq " + Version, Progress: func(string, int, int) {}}
+	result, err := convert.Convert(l.ctx, l.in.file, &b, o)
+	var nothing *convert.NothingError
+	if errors.Is(err, convert.ErrLarger) || errors.As(err, &nothing) {
+		l.rungs[bits] = nil
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("coding %s at %d bits: %w", l.in.name, bits, err)
+	}
+	r := &rung{bits: bits, bytes: int64(b.Len()), tensors: map[string]convert.Coverage{}}
+	if r.file, err = packing.Open(bytes.NewReader(b.Bytes()), r.bytes); err != nil {
+		return nil, fmt.Errorf("coding %s at %d bits: %w", l.in.name, bits, err)
+	}
+	for _, c := range result.Tensors {
+		if c.Quantized() {
+			r.tensors[c.Name] = c
+		}
+	}
+	l.rungs[bits] = r
+	return r, nil
+}
+
+// curveBits are the widths of the curve of size and drift.
+var curveBits = []int{2, 3, 4, 6, 8}
+
+// rungsOf returns the conversions to the given widths that there are, the smallest file first.
+func (l *ladder) rungsOf(bits []int) ([]*rung, error) {
+	var list []*rung
+	for _, b := range bits {
+		r, err := l.at(b)
+		if err != nil {
+			return nil, err
+		}
+		if r != nil {
+			list = append(list, r)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b *rung) int { return int(a.bytes - b.bytes) })
+	return list, nil
+}
