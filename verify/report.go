@@ -19,6 +19,7 @@ type Report struct {
 
 	Baseline *BaselineResult `json:"baseline"` // nil: none was given
 	Blame    []Blame         `json:"blame"`
+	Forecast *RemedyForecast `json:"forecast"` // of the remedies of Blame; nil: there are none
 	Verdict  string          `json:"verdict"`
 
 	Figures []compare.Figures `json:"-"`
@@ -29,12 +30,31 @@ type Report struct {
 // schemaName is the first field of a report; its number rises when a field changes or goes.
 const schemaName = "bq.verify/1"
 
-// Blame is a quantized tensor with the drift that it causes alone, and what would help.
+// Blame is a quantized tensor with the drift that it causes alone, and what would help. Models without class outputs
+// have noise power over signal power in the place of nats.
 type Blame struct {
 	Tensor     string   `json:"tensor"`
 	AloneNats  *float64 `json:"alone_nats"`
-	Remedy     string   `json:"remedy"`
+	AloneNoise *float64 `json:"alone_noise_power,omitempty"`
+	Remedy     string   `json:"remedy"` // a flag of convert; "" where none was tried
 	PriceBytes *int64   `json:"price_bytes"`
+}
+
+// Alone returns the drift in its unit, nil where it is not finite.
+func (b Blame) Alone() *float64 {
+	if b.AloneNats != nil {
+		return b.AloneNats
+	}
+	return b.AloneNoise
+}
+
+// RemedyForecast says what all remedies together would do, in the unit of the tensors' blame.
+type RemedyForecast struct {
+	Was        float64  `json:"was"`
+	About      float64  `json:"about"`
+	Flags      []string `json:"flags"`
+	PriceBytes int64    `json:"price_bytes"`
+	Samples    int      `json:"samples"` // that the drift of single tensors was measured on
 }
 
 // Model describes a model file.

@@ -139,7 +139,7 @@ func (h *htmlReport) placeLayers() {
 	}
 	blame := map[string]*float64{}
 	for _, b := range h.result.Blame {
-		blame[b.Tensor] = b.AloneNats
+		blame[b.Tensor] = b.Alone()
 	}
 	for i := range h.layers {
 		l := &h.layers[i]

@@ -122,19 +122,22 @@ func (h *htmlReport) blameBlocks() []page.Block {
 	if len(h.result.Blame) == 0 {
 		return nil
 	}
-	t := page.Table{Caption: "Tensors by the drift that each causes alone", Columns: []page.Column{{Title: "tensor"}, {Title: "alone, nats", Number: true}, {Title: "remedy"}, {Title: "price", Number: true}}}
-	most := 0.0
-	for _, b := range h.result.Blame {
-		if b.AloneNats != nil {
-			most = max(most, *b.AloneNats)
-		}
+	unit := "alone, nats"
+	if !verify.InNats(h.result.Figures) {
+		unit = "alone, noise/signal"
 	}
+	t := page.Table{Caption: "Tensors by the drift that each causes alone", Columns: []page.Column{{Title: "tensor"}, {Title: unit, Number: true}, {Title: "remedy"}, {Title: "price", Number: true}}}
+	most := worstAlone(h.result.Blame)
 	for _, b := range h.result.Blame {
-		row := []page.Cell{{Text: escape(b.Tensor)}, {Text: figure(b.AloneNats, "%.4g")}, {Text: escape(b.Remedy)}, {Text: priceText(b.PriceBytes)}}
-		if b.AloneNats != nil && most > 0 {
-			row[1].Bar = *b.AloneNats / most
+		row := []page.Cell{{Text: escape(b.Tensor)}, {Text: figure(b.Alone(), "%.4g")}, {Text: escape(b.Remedy)}, {Text: priceText(b.PriceBytes)}}
+		if v := b.Alone(); v != nil && most > 0 {
+			row[1].Bar = *v / most
 		}
 		t.Rows = append(t.Rows, row)
+	}
+	if f := h.result.Forecast; f != nil {
+		return []page.Block{t, page.Text(fmt.Sprintf("With %s the drift of %.4g would become about %.3g, for %s: convert with %s", remedyCount(len(f.Flags)), f.Was, f.About,
+			priceText(&f.PriceBytes), escape(strings.Join(f.Flags, " "))))}
 	}
 	return []page.Block{t}
 }
@@ -203,7 +206,7 @@ func (h *htmlReport) layerTable() page.Block {
 			{Title: "SQNR, weights", Number: true}, {Title: "SQNR, own", Number: true}, {Title: "SQNR, all", Number: true}}}
 	blamed := len(h.result.Blame) > 0
 	if blamed {
-		t.Columns = append(t.Columns, page.Column{Title: "alone, nats", Number: true})
+		t.Columns = append(t.Columns, page.Column{Title: "alone", Number: true})
 	}
 	most, alone := int64(1), 0.0
 	for _, l := range h.layers {

@@ -81,28 +81,69 @@ func (l *ladder) at(bits int) (*rung, error) {
 	if r, ok := l.rungs[bits]; ok {
 		return r, nil
 	}
-	var b bytes.Buffer
-	o := convert.Options{Bits: bits, Method: l.method, Group: l.group, Threads: l.threads, MadeBy: "bq " + Version, Progress: func(string, int, int) {}}
-	result, err := convert.Convert(l.ctx, l.in.file, &b, o)
+	r, err := l.convert(convert.Options{Bits: bits})
 	var nothing *convert.NothingError
-	if errors.Is(err, convert.ErrLarger) || errors.As(err, &nothing) {
-		l.rungs[bits] = nil
-		return nil, nil
+	if err != nil && !errors.Is(err, convert.ErrLarger) && !errors.As(err, &nothing) {
+		return nil, fmt.Errorf("coding %s at %d bits: %w", l.in.name, bits, err)
 	}
+	l.rungs[bits] = r
+	return r, nil
+}
+
+// convert converts the model, with the method and group of the ladder.
+func (l *ladder) convert(o convert.Options) (*rung, error) {
+	var b bytes.Buffer
+	o.Method, o.Group, o.Threads, o.MadeBy, o.Progress = l.method, l.group, l.threads, "bq "+Version, func(string, int, int) {}
+	result, err := convert.Convert(l.ctx, l.in.file, &b, o)
 	if err != nil {
-		return nil, fmt.Errorf("coding %s at %d bits: %w", l.in.name, bits, err)
+		return nil, err
 	}
-	r := &rung{bits: bits, bytes: int64(b.Len()), tensors: map[string]convert.Coverage{}}
+	r := &rung{bits: o.Bits, bytes: int64(b.Len()), tensors: map[string]convert.Coverage{}}
 	if r.file, err = packing.Open(bytes.NewReader(b.Bytes()), r.bytes); err != nil {
-		return nil, fmt.Errorf("coding %s at %d bits: %w", l.in.name, bits, err)
+		return nil, err
 	}
 	for _, c := range result.Tensors {
 		if c.Quantized() {
 			r.tensors[c.Name] = c
 		}
 	}
-	l.rungs[bits] = r
 	return r, nil
+}
+
+// like converts the model as a container was, with its widths and what it was asked to keep, but for the tensors of
+// changes, which get other bits, 0 to stay float.
+func (l *ladder) like(list []convert.Coverage, changes map[string]int) (*rung, error) {
+	o := convert.Options{Bits: 8}
+	for _, c := range list {
+		bits, changed := changes[c.Name]
+		switch {
+		case c.Quantized() && !changed:
+			o.BitsOf = append(o.BitsOf, convert.BitsOf{Glob: c.Name, Bits: c.Bits})
+		case changed && bits > 0:
+			o.BitsOf = append(o.BitsOf, convert.BitsOf{Glob: c.Name, Bits: bits})
+		case changed || c.Reason == convert.Asked:
+			o.Keep = append(o.Keep, c.Name)
+		}
+	}
+	return l.convert(o)
+}
+
+// values returns a quantized tensor's values at a width; nil where it has none there. r may be nil.
+func (r *rung) values(name string) ([]float32, error) {
+	if r == nil {
+		return nil, nil
+	}
+	i, ok := r.file.Lookup(name)
+	if !ok {
+		return nil, nil
+	}
+	t, err := r.file.Tensor(i)
+	if err != nil || t.Quant == nil {
+		return nil, err
+	}
+	dst := make([]float32, r.tensors[name].Elements)
+	t.Quant.Dequantize(dst)
+	return dst, nil
 }
 
 // curveBits are the widths of the curve of size and drift.

@@ -66,6 +66,8 @@ func TestVerifyJSONIsOfItsSchema(t *testing.T) {
 	runMain(t, statusDone, "verify", model, container, "--samples", "64", "-q", "--data", data, "--baseline", base, "--update-baseline")
 	validate(t, s, "with a baseline", verify(statusDone, "--data", data, "--baseline", base))
 	validate(t, s, "baseline", readFile(t, base))
+	validate(t, s, "blame", verify(statusDrift, "--data", data, "--max-kl", "0", "--blame"))
+	validate(t, s, "blame of values", verify(statusDone, "--data", data, "--output-kind", "logits=values", "--blame"))
 	validate(t, s, "one sample", runMain(t, statusDone, "verify", model, container, "--data", data, "--samples", "1", "--json", "-q"))
 
 	// the schema is no sieve: another field, a wrong type and a missing field are refused

@@ -55,6 +55,7 @@ func TestScripts(t *testing.T) {
 			"layers":   layers,
 			"tensor":   tensor,
 			"stopped":  stopped,
+			"remedied": remedied,
 		},
 	})
 }

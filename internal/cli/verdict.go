@@ -22,6 +22,7 @@ func (s *session) reportVerify(r *verify.Report) error {
 	for _, g := range gates(r) {
 		s.printf("%s\n", g.line())
 	}
+	s.blameTable(r)
 	for _, n := range r.Notes {
 		s.note("%s", n)
 	}
