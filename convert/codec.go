@@ -57,4 +57,3 @@ func (c Codec) store(q *packing.Quant, shape []int64) {
 		q.Codec = q.Smallest(shape)
 	}
 }
-
