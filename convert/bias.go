@@ -193,7 +193,7 @@ func (f *placer) channels(n *onnxio.Node) int {
 // axis that one node reads.
 func (f *placer) ownVector(name string, n int) *job {
 	j := f.constants[name]
-	if j == nil || j.reason == "" || j.listForm() || len(j.uses) != 1 || len(j.uses[0].moves) > 0 || j.output || j.overridable {
+	if j == nil || j.reason == "" || j.listForm() || len(j.uses) != 1 || len(j.uses[0].moves) > 0 || j.output {
 		return nil
 	}
 	shape := dims(j.Tensor.Dims)
@@ -231,7 +231,7 @@ func (f *placer) foldIntoNorm(n *onnxio.Node, channels int) *correction {
 // vector returns the values of the main graph's constant of that name, nil where there is none, or a quantized one.
 func (f *placer) vector(name string) []float32 {
 	j := f.constants[name]
-	if j == nil || j.reason == "" || j.overridable {
+	if j == nil || j.reason == "" {
 		return nil
 	}
 	w := make([]float32, product(dims(j.Tensor.Dims)))

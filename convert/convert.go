@@ -449,8 +449,17 @@ func (c *converter) graphBytes() ([]byte, error) {
 	if err := c.embed(m); err != nil {
 		return nil, err
 	}
+	fix(m)
 	c.addBiases(m)
 	return m.Bytes(), nil
+}
+
+// fix makes constants of the initializers that m lists as inputs too, so that whoever runs it may give other values: what is
+// quantized, or corrected for it, has no other values. Up to IR version 3 every initializer stands there (ONNX, IR.md).
+func fix(m *onnxio.Model) {
+	if m.IRVersion >= firstIRWithoutInputs {
+		m.Graph.Inputs = m.Graph.FeedInputs()
+	}
 }
 
 // embed gives m, a copy of the source model, the data of other files that are no entry of the container: those of

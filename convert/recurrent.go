@@ -19,7 +19,7 @@ func recurrentBias(c *converter, n *onnxio.Node) *job {
 			continue
 		}
 		shape := dims(j.Tensor.Dims)
-		if j.reason == "" || j.listForm() || len(j.uses) != 1 || len(j.uses[0].moves) > 0 || j.output || j.overridable || len(shape) != 2 || !computedInFloat32(j.Tensor.Type) {
+		if j.reason == "" || j.listForm() || len(j.uses) != 1 || len(j.uses[0].moves) > 0 || j.output || len(shape) != 2 || !computedInFloat32(j.Tensor.Type) {
 			return nil
 		}
 		return j

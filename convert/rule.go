@@ -51,7 +51,7 @@ func WeightInputs() []WeightInput {
 
 // weightLayout returns the layout of a weight by the first of its uses, false where some use has no rule.
 func (s *site) weightLayout(shape []int) (balance.Layout, bool) {
-	if len(s.uses) == 0 || s.output || s.overridable {
+	if len(s.uses) == 0 || s.output {
 		return balance.Layout{}, false
 	}
 	var first balance.Layout

@@ -15,7 +15,6 @@ type site struct {
 	function        *onnxio.Function // whose body it stands in
 	uses            []use
 	output          bool // the value is an output of its graph as well
-	overridable     bool // a default that whoever runs the model may replace
 }
 
 // use is one reader of a value: input of a node, behind nodes that only move the elements.
@@ -52,10 +51,6 @@ func (s *site) via() string {
 // sites lists the constant float tensors of m in file order with the nodes that compute with them.
 func sites(m *onnxio.Model) ([]*site, error) {
 	w := newWiring(m)
-	inputs := map[string]bool{}
-	for _, in := range m.Graph.Inputs {
-		inputs[in.Name] = true
-	}
 	var list []*site
 	names := map[string]bool{}
 	for _, c := range m.Constants() {
@@ -77,7 +72,6 @@ func sites(m *onnxio.Model) ([]*site, error) {
 		s.output = w.output[v]
 		s.uses = w.uses[v]
 		w.follow(s)
-		s.overridable = m.IRVersion >= firstIRWithoutInputs && c.Graph == m.Graph && c.Node == nil && inputs[c.Name]
 		list = append(list, s)
 	}
 	return list, nil
