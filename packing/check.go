@@ -38,7 +38,7 @@ func (f *File) Check() []Fault {
 		note(e.Offset, f.checkTensor(e)...)
 	}
 	for _, s := range f.index.extras {
-		_, err := f.readBlob(&blob{raw: s.stored, stored: s.stored, sum: s.sum, offset: s.offset}, "", "extra section")
+		_, err := f.readBlob(&blob{raw: s.stored, stored: s.stored, sum: s.sum, offset: s.offset}, CodecRaw, 0, "", "extra section")
 		note(s.offset, err)
 	}
 	note(0, <-digest)

@@ -22,6 +22,7 @@ const (
 	MaxElements     = 1 << 40  // elements of a tensor
 	MaxElementBytes = 16       // raw bytes per element of a kept tensor (complex128)
 	MaxCodesRatio   = 1 << 17  // codes per stored byte, when they are coded
+	MaxTextBytes    = 1 << 18  // what is stored by prediction, decoded
 	MaxZstdRatio    = 1 << 15  // decoded bytes per stored one: 128 KiB from a block of 4 bytes
 	MaxZstdWindow   = 8 << 20  // window of a Zstandard frame, as RFC 8878 3.1.1.1.2 asks of every decoder
 )
@@ -40,7 +41,7 @@ const (
 	align      = 8
 	// minIndex is an index with nothing in it: three counts, and codec, length and checksum of no graph.
 	minIndex = 9
-	minFile  = headerSize + (minIndex+align-1)/align*align + footerSize
+	minFile  = headerSize + align + footerSize // the least index is stored in up to 8 bytes
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -105,6 +106,8 @@ func parseFooter(b []byte, size int64) (*footer, error) {
 		ok = ok && stored == raw
 	case CodecZstd:
 		ok = ok && stored < raw && raw <= MaxIndexRatio*stored
+	case CodecText:
+		ok = ok && stored < raw && raw <= MaxTextBytes
 	default:
 		return nil, unsupported(ruleIndexCodec, at+28, "", "index: codec %d is not known", f.indexCodec)
 	}

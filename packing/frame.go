@@ -20,14 +20,22 @@ func newEncoder(level zstd.EncoderLevel) *zstd.Encoder {
 	return e
 }
 
-// bestEncoder returns an encoder for graph and index, where 1 to 5 % fewer bytes are worth its 32 MiB of
-// tables. It is made anew for each, so that these are not held while tensors are written.
-func bestEncoder() *zstd.Encoder { return newEncoder(zstd.SpeedBestCompression) }
-
 // deflate returns b as one Zstandard frame, or as it is when that is not larger.
 func deflate(e *zstd.Encoder, b []byte) (Codec, []byte) {
 	if z := e.EncodeAll(b, nil); len(b) > 0 && len(z) < len(b) {
 		return CodecZstd, z
+	}
+	return CodecRaw, b
+}
+
+// squeeze returns b under the mixing codec c where it has at most so many bytes, else as deflate does; or as it is when
+// that is not larger.
+func squeeze(c Codec, most int, b []byte, stride int) (Codec, []byte) {
+	if len(b) > most {
+		return deflate(newEncoder(zstd.SpeedBestCompression), b)
+	}
+	if t := encodeText(c, b, stride); len(b) > 0 && len(t) < len(b) {
+		return c, t
 	}
 	return CodecRaw, b
 }

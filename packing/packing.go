@@ -32,6 +32,11 @@ const (
 	CodecRaw Codec = 0
 	// CodecZstd stores one Zstandard frame (RFC 8878).
 	CodecZstd Codec = 1
+	// CodecText mixes predictions of each bit; CodecGraph has read graphs of other models before, CodecNumbers looks at the
+	// bytes at the same place of the numbers before.
+	CodecText    Codec = 2
+	CodecGraph   Codec = 3
+	CodecNumbers Codec = 4
 )
 
 // Pair is one entry of Meta. Keys are unique and not empty; values may hold anything.

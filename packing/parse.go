@@ -152,6 +152,9 @@ func (p *parser) blob(limit int64, what string) blob {
 	if s.codec == CodecZstd && (s.stored >= s.raw || (s.raw-1)/MaxZstdRatio >= s.stored) {
 		p.fail(ruleStored, "%s: %d bytes stored for %d", what, s.stored, s.raw)
 	}
+	if s.codec.mixes() && (s.stored >= s.raw || s.raw > MaxTextBytes) {
+		p.fail(ruleStored, "%s: %d bytes stored for %d under codec %d", what, s.stored, s.raw, s.codec)
+	}
 	s.sum = p.u32()
 	return s
 }

@@ -75,10 +75,7 @@ func (f *File) readIndex() ([]byte, error) {
 	if !allZero(zeros) {
 		return nil, formatError(ruleIndexPad, at+n, "", "index: padding % x, want zero", zeros)
 	}
-	if f.footer.indexCodec == CodecRaw {
-		return stored, nil
-	}
-	raw, err := inflate(stored, f.footer.indexRaw)
+	raw, err := expand(f.footer.indexCodec, stored, f.footer.indexRaw, 0)
 	if err != nil {
 		return nil, formatError(ruleIndexFrame, at, "", "index: %v", err)
 	}
@@ -145,12 +142,12 @@ func (f *File) Sizes() (codes, scales, kept, graph, container int64) {
 
 // Graph returns the graph bytes as they were given to Writer.Graph.
 func (f *File) Graph() ([]byte, error) {
-	return f.readBlob(&f.index.graph, "", "graph")
+	return f.readBlob(&f.index.graph, CodecGraph, 0, "", "graph")
 }
 
-// readBlob reads a section of opaque bytes (rules R27 to R29).
-func (f *File) readBlob(s *blob, tensor, what string) ([]byte, error) {
-	if s.codec != CodecRaw && s.codec != CodecZstd {
+// readBlob reads a section of opaque bytes (rules R27 to R29), which may be stored by the mixing codec given.
+func (f *File) readBlob(s *blob, mixing Codec, stride int, tensor, what string) ([]byte, error) {
+	if s.codec != CodecRaw && s.codec != CodecZstd && s.codec != mixing {
 		return nil, unsupported(ruleStored, s.offset, tensor, "%s: codec %d is not known", what, s.codec)
 	}
 	if s.raw > math.MaxInt {
@@ -163,14 +160,22 @@ func (f *File) readBlob(s *blob, tensor, what string) ([]byte, error) {
 	if err := f.checkPadding(s.offset+s.stored, tensor, what); err != nil {
 		return nil, err
 	}
-	if s.codec == CodecRaw {
-		return stored, nil
-	}
-	raw, err := inflate(stored, s.raw)
+	raw, err := expand(s.codec, stored, s.raw, stride)
 	if err != nil {
 		return nil, formatError(ruleFrame, s.offset, tensor, "%s: %v", what, err)
 	}
 	return raw, nil
+}
+
+// expand is the inverse of squeeze and deflate, for raw bytes.
+func expand(c Codec, stored []byte, raw int64, stride int) ([]byte, error) {
+	switch c {
+	case CodecRaw:
+		return stored, nil
+	case CodecZstd:
+		return inflate(stored, raw)
+	}
+	return decodeText(c, stored, int(raw), stride)
 }
 
 // readSection reads stored bytes and compares their checksum (rule R27).
@@ -219,7 +224,7 @@ func (f *File) Tensor(i int) (*Tensor, error) {
 func (f *File) tensor(e *Entry) (*Tensor, []error) {
 	t := &Tensor{Name: e.Name, Type: e.Type, Shape: append([]int64{}, e.Shape...), Note: e.Note}
 	if !e.Quantized {
-		data, err := f.readBlob(e.blob(), e.Name, quoted("data", e))
+		data, err := f.readBlob(e.blob(), CodecNumbers, strideOf(e.DataBytes, e.Elements), e.Name, quoted("data", e))
 		if err != nil {
 			return nil, []error{err}
 		}

@@ -19,9 +19,9 @@ import (
 // draft is a file taken apart, so that one thing in it can be made wrong and all the rest, checksums
 // and digest included, made right again around it.
 type draft struct {
-	sections [][]byte // graph, then codes and params or data of each tensor
-	x        *index
-	zstd     bool // compress the index
+	sections   [][]byte // graph, then codes and params or data of each tensor
+	x          *index
+	indexCodec Codec
 
 	// What is still to be changed when the structure is there.
 	pad       byte // first padding byte of the first section that has one
@@ -39,7 +39,43 @@ func newDraft(t *testing.T, c *content) *draft {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if d.x.graph.codec == CodecGraph {
+		codec, _ := deflate(newEncoder(zstd.SpeedDefault), c.graph)
+		d.graph(c.graph, codec)
+	}
+	for i, x := range c.tensors {
+		if e := &d.x.entries[i]; !e.Quantized && e.Codec == CodecNumbers {
+			c, _ := deflate(newEncoder(zstd.SpeedDefault), x.Data)
+			d.data(x.Name, x.Data, c)
+		}
+	}
 	return d
+}
+
+// graph stores b as the graph.
+func (d *draft) graph(b []byte, c Codec) {
+	d.sections[0] = compressed(c, b)
+	d.x.graph.codec, d.x.graph.raw = c, int64(len(b))
+	d.resum()
+}
+
+// data stores b as the data of a kept tensor.
+func (d *draft) data(name string, b []byte, c Codec) {
+	i := slices.IndexFunc(d.x.entries, func(e Entry) bool { return e.Name == name })
+	d.sections[i+1] = compressed(c, b)
+	d.x.entries[i].Codec, d.x.entries[i].DataBytes = c, int64(len(b))
+	d.resum()
+}
+
+// compressed returns b under a codec of bytes, with four of them in a number.
+func compressed(c Codec, b []byte) []byte {
+	switch {
+	case c == CodecZstd:
+		return newEncoder(zstd.SpeedBestCompression).EncodeAll(b, nil)
+	case c.mixes():
+		return encodeText(c, b, 4)
+	}
+	return b
 }
 
 func takeApart(b []byte) (*draft, error) {
@@ -110,8 +146,10 @@ func (d *draft) build() []byte {
 	}
 	f := footer{indexOffset: int64(len(out)), indexRaw: int64(len(raw))}
 	stored := raw
-	if d.zstd {
-		f.indexCodec, stored = deflate(newEncoder(zstd.SpeedBestCompression), raw)
+	if stored = compressed(d.indexCodec, raw); len(stored) < len(raw) || d.indexCodec == CodecRaw {
+		f.indexCodec = d.indexCodec
+	} else {
+		stored = raw
 	}
 	if d.stored != nil {
 		stored = d.stored(stored)
@@ -225,9 +263,14 @@ type vector struct {
 // that ends in "unsupported" must give an UnsupportedError.
 var vectors = []vector{
 	{"ok-sample", func(*draft) {}},
-	{"ok-compressed-index", func(d *draft) { d.zstd = true }},
+	{"ok-compressed-index", func(d *draft) { d.indexCodec = CodecZstd }},
+	{"ok-mixed", func(d *draft) {
+		d.indexCodec = CodecText
+		d.graph(sample().graph, CodecGraph)
+		d.data("zeros", make([]byte, 256), CodecNumbers)
+	}},
 	{"ok-optional-section", func(d *draft) { d.extra(2, []byte("later")); d.extra(4, nil) }},
-	{"R1-short", func(d *draft) { d.file = func(b []byte) []byte { return b[:103] } }},
+	{"R1-short", func(d *draft) { d.file = func(b []byte) []byte { return b[:95] } }},
 	{"R1-shorter-than-header", func(d *draft) { d.file = func(b []byte) []byte { return b[:5] } }},
 	{"R1-empty", func(d *draft) { d.file = func([]byte) []byte { return nil } }},
 	{"R2-other-format", func(d *draft) { d.signature = []byte("\x08\x07\x12\x04torc") }},
@@ -243,16 +286,25 @@ var vectors = []vector{
 	{"R6-wraps", func(d *draft) { d.footer = func(f *footer) { f.indexOffset = -8; f.indexStored += 8 } }},
 	{"R7-raw-length", func(d *draft) { d.footer = func(f *footer) { f.indexRaw++ } }},
 	{"R7-bomb", func(d *draft) {
-		d.zstd = true
+		d.indexCodec = CodecZstd
 		d.footer = func(f *footer) { f.indexRaw = MaxIndexRatio*f.indexStored + 1 }
 	}},
-	{"R7-above-limit", func(d *draft) { d.zstd = true; d.footer = func(f *footer) { f.indexRaw = MaxIndexBytes + 1 } }},
-	{"R7-codec-unsupported", func(d *draft) { d.footer = func(f *footer) { f.indexCodec = 2 } }},
+	{"R7-above-limit", func(d *draft) {
+		d.indexCodec = CodecZstd
+		d.footer = func(f *footer) { f.indexRaw = MaxIndexBytes + 1 }
+	}},
+	{"R7-codec-unsupported", func(d *draft) { d.footer = func(f *footer) { f.indexCodec = 9 } }},
+	{"R7-mixed-not-smaller", func(d *draft) { d.indexCodec = CodecText; d.footer = func(f *footer) { f.indexRaw = f.indexStored } }},
+	{"R7-mixed-above-limit", func(d *draft) { d.indexCodec = CodecText; d.footer = func(f *footer) { f.indexRaw = MaxTextBytes + 1 } }},
 	{"R8-checksum", func(d *draft) { d.footer = func(f *footer) { f.indexSum ^= 1 } }},
 	{"R9-padding", func(d *draft) { d.indexPad = 1 }},
-	{"R10-frame", func(d *draft) { d.zstd = true; d.stored = func(b []byte) []byte { b[0]++; return b } }},
-	{"R10-length", func(d *draft) { d.zstd = true; d.footer = func(f *footer) { f.indexRaw-- } }},
-	{"R10-two-frames", func(d *draft) { d.zstd = true; d.stored = func(b []byte) []byte { return append(b, emptyFrame...) } }},
+	{"R10-frame", func(d *draft) { d.indexCodec = CodecZstd; d.stored = func(b []byte) []byte { b[0]++; return b } }},
+	{"R10-length", func(d *draft) { d.indexCodec = CodecZstd; d.footer = func(f *footer) { f.indexRaw-- } }},
+	{"R10-two-frames", func(d *draft) {
+		d.indexCodec = CodecZstd
+		d.stored = func(b []byte) []byte { return append(b, emptyFrame...) }
+	}},
+	{"R10-mixed", func(d *draft) { d.indexCodec = CodecText; d.stored = func(b []byte) []byte { return append(b, 1) } }},
 	{"R11-past-the-end", func(d *draft) { d.index = func(b []byte) []byte { return b[:len(b)-1] } }},
 	{"R11-not-shortest", func(d *draft) { d.index = func(b []byte) []byte { return append([]byte{b[0] | 0x80, 0}, b[1:]...) } }},
 	{"R11-above-64-bits", func(d *draft) {
@@ -271,6 +323,13 @@ var vectors = []vector{
 		e.DataBytes = MaxZstdRatio*e.KeptBytes + 1
 		e.Shape = []int64{1 << 30}
 	}},
+	{"R14-mixed-graph-not-smaller", func(d *draft) { d.graph(sample().graph, CodecGraph); d.x.graph.raw = d.x.graph.stored }},
+	{"R14-mixed-data-above-limit", func(d *draft) {
+		d.data("zeros", make([]byte, 256), CodecNumbers)
+		e, _ := d.tensor("zeros")
+		e.DataBytes, e.Shape = MaxTextBytes+4, []int64{MaxTextBytes/4 + 1}
+	}},
+	{"R14-graph-of-numbers-unsupported", func(d *draft) { d.graph(sample().graph, CodecNumbers) }},
 	{"R14-graph-codec-unsupported", func(d *draft) { d.x.graph.codec = 9 }},
 	{"R14-data-codec-unsupported", func(d *draft) { e, _ := d.tensor("zeros"); e.Codec = 9 }},
 	{"R15-twice", func(d *draft) { e, _ := d.tensor("book"); e.Name = "kept" }},
@@ -321,6 +380,13 @@ var vectors = []vector{
 	{"R29-two-frames", func(d *draft) { d.sections[0] = slices.Repeat(d.sections[0], 2); d.resum() }},
 	{"R29-empty-frame-behind", func(d *draft) { d.sections[0] = append(d.sections[0], emptyFrame...); d.resum() }},
 	{"R29-cut-off", func(d *draft) { d.sections[0] = d.sections[0][:len(d.sections[0])-1]; d.resum() }},
+	{"R29-mixed-graph", func(d *draft) { d.graph(sample().graph, CodecGraph); d.sections[0][2] ^= 4; d.resum() }},
+	{"R29-mixed-data", func(d *draft) {
+		d.data("zeros", make([]byte, 256), CodecNumbers)
+		i := slices.IndexFunc(d.x.entries, func(e Entry) bool { return e.Name == "zeros" })
+		d.sections[i+1] = append(d.sections[i+1], 0)
+		d.resum()
+	}},
 	{"R30-codes", func(d *draft) { _, b := d.tensor("affine"); b[3] |= 0x80; d.resum() }},
 	{"R30-zeros", func(d *draft) { _, b := d.tensor("affine"); b[len(b)-1] |= 0x40; d.resum() }},
 	{"R31-nan", func(d *draft) { d.params("affine", 0, floats(0.1, float32(math.NaN()))) }},

@@ -23,7 +23,7 @@ type Writer struct {
 	entries []byte // encoded
 	count   int
 	names   map[string]bool
-	data    *zstd.Encoder // for kept tensors: more speed; graph and index get more effort
+	data    *zstd.Encoder // for large kept tensors: more speed; graph and index get more effort
 	err     error         // the first failure of dst or misuse; final
 }
 
@@ -32,7 +32,6 @@ type Writer struct {
 func NewWriter(dst io.Writer, meta Meta) *Writer {
 	w := &Writer{hash: sha256.New(), names: map[string]bool{}}
 	w.out = bufio.NewWriterSize(io.MultiWriter(dst, w.hash), 1<<16)
-	w.data = newEncoder(zstd.SpeedDefault)
 	w.err = meta.check()
 	w.meta = meta.appendTo(nil)
 	w.write([]byte(signature))
@@ -84,7 +83,7 @@ func (w *Writer) Graph(b []byte) error {
 	case int64(len(b)) > MaxGraphBytes:
 		return fmt.Errorf("writing graph: %d bytes, want at most %d", len(b), int64(MaxGraphBytes))
 	}
-	codec, stored := deflate(bestEncoder(), b)
+	codec, stored := squeeze(CodecGraph, MaxTextBytes, b, 0)
 	w.graph = &blob{codec: codec, raw: int64(len(b)), stored: int64(len(stored)), sum: checksum(stored)}
 	w.write(stored)
 	w.pad()
@@ -104,7 +103,7 @@ func (w *Writer) Tensor(t *Tensor) error {
 	e := Entry{Name: t.Name, Type: t.Type, Shape: t.Shape, Elements: n, Note: t.Note}
 	if t.Quant == nil {
 		var stored []byte
-		e.Codec, stored = deflate(w.data, t.Data)
+		e.Codec, stored = w.keptData(t.Data, n)
 		e.DataBytes, e.KeptBytes, e.sum = int64(len(t.Data)), int64(len(stored)), checksum(stored)
 		w.write(stored)
 	} else {
@@ -115,6 +114,28 @@ func (w *Writer) Tensor(t *Tensor) error {
 	w.names[t.Name] = true
 	w.count++
 	return w.err
+}
+
+// mostNumbers is the most bytes of a kept tensor's data that are worth the time of CodecNumbers.
+const mostNumbers = 1 << 16
+
+// keptData returns the data of a kept tensor of n elements as stored.
+func (w *Writer) keptData(b []byte, n int64) (Codec, []byte) {
+	if len(b) <= mostNumbers {
+		return squeeze(CodecNumbers, mostNumbers, b, strideOf(int64(len(b)), n))
+	}
+	if w.data == nil {
+		w.data = newEncoder(zstd.SpeedDefault)
+	}
+	return deflate(w.data, b)
+}
+
+// strideOf returns the bytes of an element of a kept tensor, 1 where elements share bytes.
+func strideOf(raw, n int64) int {
+	if n == 0 || raw%n != 0 {
+		return 1
+	}
+	return int(raw / n)
 }
 
 // quant writes codes and params of q and completes e.
@@ -237,8 +258,8 @@ func (w *Writer) Close() (Digest, error) {
 		w.err = fmt.Errorf("writing index: %d bytes, want at most %d", len(index), MaxIndexBytes)
 		return Digest{}, w.err
 	}
-	codec, stored := deflate(bestEncoder(), index)
-	if len(index) > MaxIndexRatio*len(stored) {
+	codec, stored := squeeze(CodecText, MaxTextBytes, index, 0)
+	if codec == CodecZstd && len(index) > MaxIndexRatio*len(stored) {
 		codec, stored = CodecRaw, index
 	}
 	f := footer{indexOffset: w.offset, indexStored: int64(len(stored)), indexRaw: int64(len(index)),
