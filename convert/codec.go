@@ -32,17 +32,7 @@ func ParseCodec(s string) (Codec, error) {
 func (c Codec) String() string { return codecNames[c] }
 
 // codecName names the codec of a code stream as --codec does.
-func codecName(c packing.Codec) string {
-	switch c {
-	case packing.CodecPacked:
-		return "none"
-	case packing.CodecHuffman:
-		return "huffman"
-	case packing.CodecRange:
-		return "range"
-	}
-	return fmt.Sprintf("codec %d", c)
-}
+func codecName(c packing.Codec) string { return c.Name() }
 
 // store chooses how the codes of q, a tensor of the given shape, are stored.
 func (c Codec) store(q *packing.Quant, shape []int64) {

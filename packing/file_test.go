@@ -198,6 +198,42 @@ func TestSizesAddUp(t *testing.T) {
 	}
 }
 
+func TestAccountCoversTheFile(t *testing.T) {
+	for name, c := range map[string]*content{"sample": sample(), "edges": edges(), "coded": coded(), "empty": {}} {
+		b := c.encode(t)
+		f, err := Open(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := f.Account()
+		if a.Total() != int64(len(b)) {
+			t.Errorf("%s: %+v adds up to %d, want %d", name, a, a.Total(), len(b))
+		}
+		codes, scales, kept, graph, _ := f.Sizes()
+		sum := int64(0)
+		for _, p := range a.Codes {
+			sum += p.Bytes
+		}
+		if sum != codes || a.Scales+a.Zeros+a.Levels != scales || a.Kept.Bytes != kept || a.Graph != graph {
+			t.Errorf("%s: %+v differs from the sizes", name, a)
+		}
+	}
+	b := coded().encode(t)
+	f, _ := Open(bytes.NewReader(b), int64(len(b)))
+	a := f.Account()
+	// Three tensors under each coder, and one packed: 120 codes of 2 bits. Zero points: 8 of 4 bits. Levels: 4 of 2 bytes.
+	if a.Codes[CodecPacked] != (Part{1, 30}) || a.Codes[CodecRange].Sections != 4 || a.Codes[CodecHuffman].Sections != 4 || a.Zeros != 4 || a.Levels != 8 {
+		t.Errorf("%+v", a)
+	}
+	d := newDraft(t, sample())
+	d.extra(2, []byte("later"))
+	b = d.build()
+	f, _ = Open(bytes.NewReader(b), int64(len(b)))
+	if a := f.Account(); a.Extras != (Part{1, 5}) || a.Total() != int64(len(b)) {
+		t.Errorf("with an extra section: %+v", a)
+	}
+}
+
 // maxOverhead is what a tensor may cost beyond its payload, in bytes: two checksums, on average 4
 // of padding, and its entry with the name in a compressed index. Measured here: 17.
 const maxOverhead = 32

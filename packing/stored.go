@@ -45,3 +45,16 @@ func (q *Quant) coded(shape []int64, c Codec) []byte {
 
 // knownForCodes reports whether a reader of this version can decode codes under c.
 func (c Codec) knownForCodes() bool { return c == CodecPacked || c == CodecHuffman || c == CodecRange }
+
+// Name returns what bq's users call a codec of codes.
+func (c Codec) Name() string {
+	switch c {
+	case CodecPacked:
+		return "none"
+	case CodecHuffman:
+		return "huffman"
+	case CodecRange:
+		return "range"
+	}
+	return fmt.Sprintf("codec %d", c)
+}

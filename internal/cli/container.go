@@ -82,6 +82,7 @@ func (f *container) header(c *convert.Contents) *inspectRecord {
 		Model: verify.Model{Path: f.path, Bytes: f.bytes, Format: "bq", Opset: c.Model.Opset(onnxio.DefaultDomain),
 			Nodes: len(c.Model.Graph.Nodes), FloatWeights: floatWeights(c.Tensors)},
 	}
+	r.Parts = newPartsRecord(f.Account())
 	r.fill(c.Model, c.Tensors)
 	for _, a := range c.About.Activations {
 		r.Activations = append(r.Activations, activationRecord{a.Name, a.Bits, a.Low, a.High, a.Scale, a.Zero})

@@ -34,6 +34,7 @@ type inspectRecord struct {
 	Inputs       []valueRecord      `json:"inputs"`
 	Outputs      []valueRecord      `json:"outputs"`
 	Size         *sizeRecord        `json:"size"`
+	Parts        *partsRecord       `json:"parts,omitempty"`
 	Tensors      []tensorRecord     `json:"tensors"`
 	Values       []inferredRecord   `json:"values,omitempty"` // under --values
 	Activations  []activationRecord `json:"activations,omitempty"`
@@ -187,6 +188,7 @@ func (s *session) inspectContainer(c *urfave.Context, path string) error {
 	s.interfaceLines(m)
 	s.printf("%s bytes, %.2f bits/weight:\n", thousands(rec.Size.FileBytes), rec.Size.BPW)
 	s.sizeLine(*rec.Size)
+	s.partLines(rec.Parts)
 	s.printf("%s\n", coverageLine(contents.Tensors))
 	if n := len(a.Activations); n > 0 {
 		s.printf("%s of %d bits\n", plural(n, "quantized activation"), a.Activations[0].Bits)
@@ -201,6 +203,54 @@ func (s *session) inspectContainer(c *urfave.Context, path string) error {
 		s.valueTable(inferred)
 	}
 	return nil
+}
+
+// partsRecord says what every byte of a container is for; all but the decoded lengths add up to the size of the file.
+type partsRecord struct {
+	Header  int64        `json:"header_bytes"`
+	Graph   int64        `json:"graph_bytes"`
+	Codes   []codecBytes `json:"codes"`
+	Scales  int64        `json:"scales_bytes"`
+	Zeros   int64        `json:"zero_points_bytes"`
+	Levels  int64        `json:"levels_bytes"`
+	Kept    int64        `json:"kept_bytes"`
+	Extras  int64        `json:"extras_bytes"`
+	Padding int64        `json:"padding_bytes"`
+	Index   int64        `json:"index_bytes"`
+	Footer  int64        `json:"footer_bytes"`
+	Decoded int64        `json:"index_decoded_bytes"`
+	Meta    int64        `json:"metadata_decoded_bytes"` // a part of the index
+}
+
+// codecBytes counts the codes under a codec.
+type codecBytes struct {
+	Codec   string `json:"codec"`
+	Tensors int    `json:"tensors"`
+	Bytes   int64  `json:"bytes"`
+}
+
+func newPartsRecord(a packing.Account) *partsRecord {
+	r := &partsRecord{Header: a.Header, Graph: a.Graph, Codes: []codecBytes{}, Scales: a.Scales, Zeros: a.Zeros, Levels: a.Levels, Kept: a.Kept.Bytes,
+		Extras: a.Extras.Bytes, Padding: a.Padding, Index: a.Index, Footer: a.Footer, Decoded: a.IndexDecoded, Meta: a.MetaDecoded}
+	for c, p := range a.Codes {
+		if p.Sections > 0 {
+			r.Codes = append(r.Codes, codecBytes{packing.Codec(c).Name(), p.Sections, p.Bytes})
+		}
+	}
+	return r
+}
+
+// partLines prints what the line of sizes leaves out: codes by codec, and what the container consists of.
+func (s *session) partLines(r *partsRecord) {
+	var list []string
+	for _, c := range r.Codes {
+		list = append(list, fmt.Sprintf("%s %s in %s", c.Codec, thousands(c.Bytes), plural(c.Tensors, "tensor")))
+	}
+	if len(list) > 0 {
+		s.printf("  codes by codec: %s\n", strings.Join(list, ", "))
+	}
+	s.printf("  scales: %s and zero points %s and levels %s; container: header %s   index %s   padding %s   footer %s\n", thousands(r.Scales), thousands(r.Zeros),
+		thousands(r.Levels), thousands(r.Header), thousands(r.Index), thousands(r.Padding+r.Extras), thousands(r.Footer))
 }
 
 // sampleNoun says what a sample is, and that it was made up where it was.
