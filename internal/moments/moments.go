@@ -23,7 +23,6 @@ const chunk = 512
 type Sums struct {
 	groups, k int
 	n         int
-	weight    float64     // of all rows
 	second    [][]float64 // by group, [k, k]: of z z^T, on and right of the diagonal
 	shift     [][]float64 // of (x-z) z^T; nil without a twin
 	z, x      []float64   // [groups, k]
@@ -31,7 +30,6 @@ type Sums struct {
 	diff      []float32   // x - z of it
 	columns   []float32   // its columns, those of a group together
 	moved     []float32   // those of diff
-	scaled    []float32   // rows, by the roots of their weights
 }
 
 // New returns empty sums for rows of groups*k values; twin tells whether a second stream goes beside the first.
@@ -75,10 +73,7 @@ func (s *Sums) K() int { return s.k }
 func (s *Sums) Len() int { return s.n }
 
 // Add adds n rows [n, groups*k] of z, and of its twin x where there is one, else nil. The result does not depend on threads.
-func (s *Sums) Add(z, x []float32, n, threads int) { s.AddWeighted(z, x, nil, n, threads) }
-
-// AddWeighted is Add of rows that count weights[i] times each, finite and not negative; nil: once.
-func (s *Sums) AddWeighted(z, x, weights []float32, n, threads int) {
+func (s *Sums) Add(z, x []float32, n, threads int) {
 	width := s.groups * s.k
 	if len(z) < n*width || s.shift != nil && len(x) < n*width {
 		panic(fmt.Sprintf("moments: adding %d rows of %d from %d and %d values", n, width, len(z), len(x)))
@@ -90,44 +85,16 @@ func (s *Sums) AddWeighted(z, x, weights []float32, n, threads int) {
 		if s.shift != nil {
 			twin = x[at*width : (at+m)*width]
 		}
-		if weights == nil {
-			s.weight += float64(m)
-			addRows(s.z, part)
-			addRows(s.x, twin)
-		} else {
-			part, twin = s.weigh(part, twin, weights[at:at+m])
-		}
 		s.add(part, twin, m, threads)
 	}
 	s.n += n
 }
 
-// weigh adds the rows to the means by their weights, and returns them multiplied by the roots of these.
-func (s *Sums) weigh(z, x, weights []float32) (zs, xs []float32) {
-	width := s.groups * s.k
-	s.scaled = grown(s.scaled, 2*len(z))
-	zs = s.scaled[:len(z)]
-	if x != nil {
-		xs = s.scaled[len(z) : 2*len(z)]
-	}
-	for r, w := range weights {
-		s.weight += float64(w)
-		root := float32(math.Sqrt(float64(w)))
-		for i := r * width; i < (r+1)*width; i++ {
-			s.z[i-r*width] += float64(w) * float64(z[i])
-			zs[i] = z[i] * root
-			if x != nil {
-				s.x[i-r*width] += float64(w) * float64(x[i])
-				xs[i] = x[i] * root
-			}
-		}
-	}
-	return zs, xs
-}
-
 // add is Add of at most one chunk.
 func (s *Sums) add(z, x []float32, n, threads int) {
+	addRows(s.z, z)
 	if x != nil {
+		addRows(s.x, x)
 		s.diff = grown(s.diff, len(z))
 		for i, v := range z {
 			s.diff[i] = x[i] - v
@@ -210,7 +177,7 @@ func (s *Sums) multiply(dst []float64, a, b []float32, g, n, i0, i1, j0, threads
 
 // addRows adds rows as long as dst to it.
 func addRows(dst []float64, rows []float32) {
-	for len(dst) > 0 && len(rows) >= len(dst) { // none of a twin that there is not
+	for len(dst) > 0 && len(rows) >= len(dst) {
 		for i, v := range rows[:len(dst)] {
 			dst[i] += float64(v)
 		}
@@ -225,14 +192,6 @@ func grown(b []float32, n int) []float32 {
 	return b[:n]
 }
 
-// total returns the weight of all rows, 1 where there is none.
-func (s *Sums) total() float64 {
-	if s.weight > 0 {
-		return s.weight
-	}
-	return 1
-}
-
 // Mean returns E[z] of group g, [k].
 func (s *Sums) Mean(g int) []float64 { return s.mean(s.z, g) }
 
@@ -242,7 +201,7 @@ func (s *Sums) TwinMean(g int) []float64 { return s.mean(s.x, g) }
 func (s *Sums) mean(sum []float64, g int) []float64 {
 	m := make([]float64, s.k)
 	for i := range m {
-		m[i] = sum[g*s.k+i] / s.total()
+		m[i] = sum[g*s.k+i] / float64(max(1, s.n))
 	}
 	return m
 }
@@ -270,7 +229,7 @@ func (s *Sums) Shift(g int, centred bool) []float64 {
 
 func (s *Sums) moment(sum, a, b []float64, centred bool) []float64 {
 	out := make([]float64, len(sum))
-	n := s.total()
+	n := float64(max(1, s.n))
 	for i, v := range sum {
 		out[i] = v / n
 		if centred {
