@@ -144,10 +144,11 @@ func (k *chunkCoder) store(from int) {
 // chunkPool keeps coders for tensors to come.
 var chunkPool = sync.Pool{New: func() any { return &chunkCoder{} }}
 
-// of makes k the coder of q, a tensor of the given shape.
-func (k *chunkCoder) of(q *Quant, g geometry) *chunkCoder {
+// with lets use work with k as the coder of q, a tensor of geometry g, of which nothing stays in k.
+func (k *chunkCoder) with(q *Quant, g geometry, use func()) {
 	k.q, k.g = q, g
-	return k
+	use()
+	k.q, k.model.arith = nil, arith{}
 }
 
 // encodeRange returns the codes section of q under CodecRange.
@@ -155,7 +156,7 @@ func (q *Quant) encodeRange(shape []int64) []byte {
 	n, g := q.Len(), geometryOf(shape, q.Layout)
 	chunks := make([][]byte, partCount(n, rangeChunk))
 	eachPart(len(chunks), &chunkPool, func(k *chunkCoder, i int) {
-		chunks[i] = k.of(q, g).encode(partStart(n, len(chunks), i), partStart(n, len(chunks), i+1))
+		k.with(q, g, func() { chunks[i] = k.encode(partStart(n, len(chunks), i), partStart(n, len(chunks), i+1)) })
 	})
 	return joinParts(nil, chunks)
 }
@@ -174,9 +175,11 @@ func (q *Quant) decodeRange(shape []int64, src []byte, n int, keep bool) error {
 	errs := make([]error, len(chunks))
 	eachPart(len(chunks), &chunkPool, func(k *chunkCoder, i int) {
 		from, end := partStart(n, len(chunks), i), partStart(n, len(chunks), i+1)
-		if errs[i] = k.of(q, g).decode(chunks[i], from, end); errs[i] == nil && keep {
-			k.store(from)
-		}
+		k.with(q, g, func() {
+			if errs[i] = k.decode(chunks[i], from, end); errs[i] == nil && keep {
+				k.store(from)
+			}
+		})
 	})
 	return errors.Join(errs...)
 }
