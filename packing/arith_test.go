@@ -110,7 +110,7 @@ func TestSquashIsLogistic(t *testing.T) {
 		if got := float64(squashTable[d+maxLogit+1]); math.Abs(got-want) > 1.01 {
 			t.Errorf("squash(%d) = %v, want %v", d, got, want)
 		}
-		if sum := squashTable[d+maxLogit+1] + squashTable[-d+maxLogit+1]; sum != 1<<16 {
+		if sum := int(squashTable[d+maxLogit+1]) + int(squashTable[-d+maxLogit+1]); sum != 1<<16 {
 			t.Errorf("squash(%d) and squash(%d) add up to %d", d, -d, sum)
 		}
 	}

@@ -13,9 +13,9 @@ const (
 )
 
 // pace tells how far a chance that has seen n bits moves: bits 1-17 are 2^16/(n+1.5), bit 0 is added to n.
-var pace = func() (t [1 << chanceShift]int64) {
+var pace = func() (t [1 << chanceShift]uint32) {
 	for n := range t {
-		t[n] = (2<<16)/int64(2*n+3)<<1 | 1
+		t[n] = (2<<16)/uint32(2*n+3)<<1 | 1
 	}
 	t[len(t)-1]--
 	return t
@@ -25,7 +25,7 @@ var pace = func() (t [1 << chanceShift]int64) {
 func (c *chance) learn(y int) {
 	v := *c
 	e := pace[v&(1<<chanceShift-1)]
-	d := ((int64(y)<<22 - int64(v>>chanceShift)) * (e >> 1)) >> 16
+	d := ((int64(y)<<22 - int64(v>>chanceShift)) * int64(e>>1)) >> 16
 	*c = v + chance(d)<<chanceShift + chance(e&1)
 }
 
@@ -36,33 +36,39 @@ const maxLogit = 2047
 // probability.
 var (
 	squashTable  = squashes()
-	stretchTable = stretches(squashTable)
+	stretchTable = stretches(&squashTable)
 )
 
 // decay is 2^32 * exp(-1/256).
 const decay = 4278222805
 
-func squashes() *[2*maxLogit + 2]int32 {
-	t := &[2*maxLogit + 2]int32{}
+func squashes() (t [2*maxLogit + 2]uint16) {
 	for d, e := 0, uint64(1<<30); d <= maxLogit; d++ { // e is 2^30 * exp(-d/256)
-		p := int32(e << 16 / (1<<30 + e))
-		t[maxLogit+1-d], t[maxLogit+1+d] = p, 1<<16-p
+		p := e << 16 / (1<<30 + e)
+		t[maxLogit+1-d], t[maxLogit+1+d] = uint16(p), uint16(1<<16-p)
 		e = e * decay >> 32
 	}
 	t[0] = t[1]
 	return t
 }
 
-func stretches(squash *[2*maxLogit + 2]int32) *[1 << 12]int32 {
-	t := &[1 << 12]int32{}
+func stretches(squash *[2*maxLogit + 2]uint16) (t [1 << 12]int16) {
 	d := -maxLogit
 	for i := range 1 << 11 { // the least logit whose probability is not below the middle of the 1/4096
-		for squash[d+maxLogit+1] < int32(16*i+8) {
+		for squash[d+maxLogit+1] < uint16(16*i+8) {
 			d++
 		}
-		t[i], t[1<<12-1-i] = int32(d), int32(-d)
+		t[i], t[1<<12-1-i] = int16(d), int16(-d)
 	}
 	return t
+}
+
+// logit returns the chance in the logistic domain.
+func (c chance) logit() int32 { return int32(stretchTable[c>>20]) }
+
+// squash returns the probability, of 65536, that a logit stands for, held within the least and the most that there are.
+func squash(logit int64) int32 {
+	return int32(squashTable[max(-maxLogit, min(maxLogit, logit))+maxLogit+1])
 }
 
 // inputs is the number of contexts that are mixed.
@@ -98,10 +104,10 @@ var mixerPace = func() (t [mixerSettle + 1]int32) {
 
 // code codes y by the mixture of four chances and lets all of them learn.
 func (m *mixer) code(c *arith, a, b, d, e *chance, y int) int {
-	t0, t1, t2, t3 := stretchTable[*a>>20], stretchTable[*b>>20], stretchTable[*d>>20], stretchTable[*e>>20]
+	t0, t1, t2, t3 := a.logit(), b.logit(), d.logit(), e.logit()
 	w := &m.weights
 	sum := int64(t0)*int64(w[0]) + int64(t1)*int64(w[1]) + int64(t2)*int64(w[2]) + int64(t3)*int64(w[3])
-	p := squashTable[max(-maxLogit, min(maxLogit, sum>>16))+maxLogit+1]
+	p := squash(sum >> 16)
 	y = c.bit(uint32(p), y)
 	err := (int32(y)<<16 - p) * mixerPace[m.seen] >> 4
 	if m.seen < mixerSettle {

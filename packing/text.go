@@ -94,19 +94,19 @@ func (m *textModel) bitOf(y, i int, c uint32) int {
 	for j := range chances {
 		h := (m.contexts[j] + c*0x9e3779b1) * 0x85ebca6b
 		chances[j] = &m.table[h>>m.shift]
-		logits[j] = stretchTable[*chances[j]>>20]
+		logits[j] = chances[j].logit()
 		sum += int64(logits[j]) * int64(w[j])
 	}
 	found := &m.found[min(m.length, longestMatch-1)]
 	if set > 0 {
-		t := stretchTable[*found>>20]
+		t := found.logit()
 		if expected == 0 {
 			t = -t
 		}
 		logits[textContexts] = t
 		sum += int64(t) * int64(w[textContexts])
 	}
-	p := squashTable[max(-maxLogit, min(maxLogit, sum>>16))+maxLogit+1]
+	p := squash(sum >> 16)
 	y = m.bit(uint32(p), y)
 	err := (int32(y)<<16 - p) * textSpeed
 	for j, t := range logits {
