@@ -94,6 +94,12 @@ func coded() *content {
 	zeros := normalCodes(1, 4, 1.5, Layout{1, 8, 24, 0}, 8, 24)
 	zeros.q.Zeros = []uint8{8, 7, 3, 12, 8, 8, 15, 0}
 	zeros = recoded(zeros, 1, 1.5)
+	repeated := normalCodes(11, 4, 3, Layout{1, 20, 40, 0}, 20, 40)
+	repeated.q.Zeros = make([]uint8, 20) // so that some of what is expected does not fit
+	for i := range repeated.q.Zeros {
+		repeated.q.Zeros[i] = uint8(5 + i%7)
+	}
+	copy(repeated.q.Codes[400:], repeated.q.Codes[:400])
 	scales := normalCodes(10, 2, 0.5, Layout{1, 20, 6, 3}, 20, 6)
 	book := normalCodes(5, 2, 0.6, Layout{1, 4, 130, 0}, 4, 130)
 	book.q.Levels = []float32{-1.5, -0.25, 0.5, 1}
@@ -102,6 +108,7 @@ func coded() *content {
 		tensor("range book", CodecRange, recoded(book, 6, 0.6)),
 		tensor("range wide", CodecRange, normalCodes(2, 10, 5, Layout{9, 8, 4, 0}, 9, 8, 2, 2)),
 		tensor("one scale", CodecRange, normalCodes(3, 4, 1, Layout{1, 1, 100, 0}, 10, 10)),
+		tensor("repeats", CodecRange, repeated),
 		tensor("huffman", CodecHuffman, normalCodes(4, 4, 1, Layout{64, 40, 1, 0}, 64, 40)),
 		tensor("huffman of threes", CodecHuffman, normalCodes(7, 3, 0.7, Layout{1, 5, 201, 0}, 5, 201)),
 		tensor("wide huffman", CodecHuffman, normalCodes(8, 12, 40, Layout{1, 4, 150, 0}, 4, 150)),
@@ -221,8 +228,8 @@ func TestAccountCoversTheFile(t *testing.T) {
 	b := coded().encode(t)
 	f, _ := Open(bytes.NewReader(b), int64(len(b)))
 	a := f.Account()
-	// Three tensors under each coder, and one packed: 120 codes of 2 bits. Zero points: 8 of 4 bits. Levels: 4 of 2 bytes.
-	if a.Codes[CodecPacked] != (Part{1, 30}) || a.Codes[CodecRange].Sections != 4 || a.Codes[CodecHuffman].Sections != 4 || a.Zeros != 4 || a.Levels != 8 {
+	// Four or five tensors under each coder, and one packed: 120 codes of 2 bits. Zero points: 8 and 20 of 4 bits. Levels: 4 of 2 bytes.
+	if a.Codes[CodecPacked] != (Part{1, 30}) || a.Codes[CodecRange].Sections != 5 || a.Codes[CodecHuffman].Sections != 4 || a.Zeros != 14 || a.Levels != 8 {
 		t.Errorf("%+v", a)
 	}
 	d := newDraft(t, sample())

@@ -69,7 +69,12 @@ type chunkCoder struct {
 	model   magnitudeModel
 	centres []int32
 	values  []int32
+	repeats repeats
+	asks    bool // of each value first whether it is a repeat
 }
+
+// asksRepeats in the first byte of a chunk says that it asks.
+const asksRepeats = 1 << 6
 
 // room makes centres and values those of the codes from to end.
 func (k *chunkCoder) room(from, end int) {
@@ -86,13 +91,34 @@ func (k *chunkCoder) run(from int) {
 	m := &k.model
 	top := int32(1)<<k.q.Bits - 1
 	near := newNeighbours(k.g, len(k.values), from%k.g.columns, startOf(m.base))
+	if k.asks {
+		k.repeats.start(k.values)
+	}
 	var s surroundings
 	for i, c := range k.centres {
-		near.look(&s)
-		v := m.value(k.values[i], c, top-c, &s)
+		v, same := k.values[i], false
+		if k.asks {
+			v, same = k.repeat(v, c, top-c)
+		}
+		if !same {
+			near.look(&s)
+			v = m.value(v, c, top-c, &s)
+		}
 		k.values[i] = v
 		near.add(v)
+		if k.asks {
+			k.repeats.add(same)
+		}
 	}
+}
+
+// repeat codes whether v is the expected value and returns that if so.
+func (k *chunkCoder) repeat(v, below, above int32) (int32, bool) {
+	expected, ok := k.repeats.expected(below, above)
+	if !ok || k.repeats.chance().alone(&k.model.arith, bit(v == expected)) == 0 {
+		return v, false
+	}
+	return expected, true
 }
 
 // encode returns the chunk of the codes from to end, of which there is at least one.
@@ -102,26 +128,40 @@ func (k *chunkCoder) encode(from, end int) []byte {
 		k.values[i] = int32(k.q.Code(from+i)) - c
 	}
 	base := baseOf(k.values)
+	best := k.write(base, false, from)
+	if k.repeats.worth(k.values) {
+		if b := k.write(base, true, from); len(b) < len(best) {
+			return b
+		}
+	}
+	return best
+}
+
+// write returns the chunk of values, whose mean magnitude is of class base.
+func (k *chunkCoder) write(base int, asks bool, from int) []byte {
 	k.model.reset(base, k.q.Bits)
-	k.model.startWriting([]byte{byte(base)})
+	k.asks = asks
+	k.model.startWriting([]byte{byte(base) | byte(bit(asks))*asksRepeats})
 	k.run(from)
 	return k.model.finish()
 }
 
 // decode fills values from src, the chunk of the codes from to end.
 func (k *chunkCoder) decode(src []byte, from, end int) error {
-	if len(src) == 0 || src[0] > maxBase {
+	if len(src) == 0 || src[0]&^asksRepeats > maxBase {
 		return fmt.Errorf("chunk of codes %d to %d: no class of magnitude, want one of 0 to %d", from, end, maxBase)
 	}
+	base := int(src[0] &^ asksRepeats)
+	k.asks = src[0]&asksRepeats != 0
 	k.room(from, end)
-	k.model.reset(int(src[0]), k.q.Bits)
+	k.model.reset(base, k.q.Bits)
 	k.model.startReading(src[1:])
 	k.run(from)
 	if !k.model.ended() {
 		return fmt.Errorf("chunk of codes %d to %d: its %d bytes do not end where the codes do", from, end, len(src))
 	}
-	if want := baseOf(k.values); int(src[0]) != want {
-		return fmt.Errorf("chunk of codes %d to %d: class of magnitude %d, want %d", from, end, src[0], want)
+	if want := baseOf(k.values); base != want {
+		return fmt.Errorf("chunk of codes %d to %d: class of magnitude %d, want %d", from, end, base, want)
 	}
 	return nil
 }
@@ -148,7 +188,7 @@ var chunkPool = sync.Pool{New: func() any { return &chunkCoder{} }}
 func (k *chunkCoder) with(q *Quant, g geometry, use func()) {
 	k.q, k.g = q, g
 	use()
-	k.q, k.model.arith = nil, arith{}
+	k.q, k.model.arith, k.repeats.values = nil, arith{}, nil
 }
 
 // encodeRange returns the codes section of q under CodecRange.

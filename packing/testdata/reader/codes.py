@@ -187,8 +187,9 @@ class Chunk:
     """The model of one chunk of codes."""
 
     def __init__(self, src, bits, prior):
-        want(src and src[0] <= 37, "class of magnitude")
-        self.base, self.coder, self.prior = src[0], Arith(src[1:]), prior
+        want(src and src[0] & ~64 <= 37, "class of magnitude")
+        self.base, self.coder, self.prior, self.asks = src[0] & ~64, Arith(src[1:]), prior, src[0] & 64
+        self.heads, self.repeats, self.match, self.length = {}, [[EVEN, 0] for _ in range(32)], 0, 0
         f = self.reach(2 * self.base)
         self.first = 1 if bits <= 3 else max([1] + [j for j in range(1, 17) if f[j] >= 1 << 15])
         self.slots, self.mixers, self.signs, self.rest = {}, {}, {}, {}
@@ -225,6 +226,36 @@ class Chunk:
     def bit(self, zero, place):
         first = self.slot(("0", zero), 2 * self.base, 12)
         return self.mixed([first[place]] + [s[place] for s in self.context], place, 18000)
+
+    def alone(self, c):
+        y = self.coder.bit(max(22, min(65514, c[0] >> 6)))
+        learn(c, y)
+        return y
+
+    def repeat(self, out, below, above):
+        """Whether the next value is the expected one, which is then added to out."""
+        if self.length and not -below <= out[self.match] <= above:
+            self.length = 0
+        if not self.length or not self.alone(self.repeats[min(self.length, 31)]):
+            self.length = 0
+            return False
+        out.append(out[self.match])
+        self.match, self.length = self.match + 1, self.length + 1
+        return True
+
+    def follow(self, out):
+        h, x, n = len(out), 0, 0
+        if h < 4:
+            return
+        for v in out[-4:]:
+            x = (x + v + 1) * 0x2F0B4C47 & 0xFFFFFFFF
+        a = self.heads.get(x >> 17, 0)
+        if not self.length and a:
+            while n < min(32, a) and out[a - 1 - n] == out[h - 1 - n]:
+                n += 1
+            if n >= 5:
+                self.match, self.length = a, n
+        self.heads[x >> 17] = h
 
     def value(self, below, above, contexts, signs):
         a, b, f = contexts
@@ -263,9 +294,7 @@ class Chunk:
             elif k == e - 1:
                 b = self.bit(1 + y, 16 + e)
             elif k >= e - 3:
-                c = self.rest.setdefault((y, e, u), [EVEN, 10])
-                b = self.coder.bit(max(22, min(65514, c[0] >> 6)))
-                learn(c, b)
+                b = self.alone(self.rest.setdefault((y, e, u), [EVEN, 10]))
             else:
                 b = self.coder.bit(1 << 15)
             u = 2 * u + b
@@ -297,8 +326,12 @@ def chunk(src, bits, centres, columns, kernel, column, prior):
         above = 4 * (2 * a(columns) + a(2 * columns) + a(columns - 1))
         contexts = 16 * r(row >> 4) + r(col >> 4), 16 * r(near) + r(above), max(0, min(63, quarter(row + col >> 5) - 2 * m.base + 16))
         signs = 3 * s(1) + s(columns), 9 * s(2) + 3 * s(1) + s(kernel), 9 * s(2 * columns) + 3 * s(columns) + s(kernel)
-        v = m.value(c, (1 << bits) - 1 - c, contexts, signs)
-        out.append(v)
+        top = (1 << bits) - 1 - c
+        if not m.asks or not m.repeat(out, c, top):
+            out.append(m.value(c, top, contexts, signs))
+        if m.asks:
+            m.follow(out)
+        v = out[-1]
         row, rows = follow(row, abs(v), min(15, rows)), rows + 1
         cols[column], seen[column] = follow(cols[column], abs(v), seen[column]), min(31, seen[column] + 1)
         past += 256 * abs(v) - past >> 6
