@@ -97,8 +97,9 @@ func coded() *content {
 	repeated := normalCodes(11, 4, 3, Layout{1, 20, 40, 0}, 20, 40)
 	repeated.q.Zeros = make([]uint8, 20) // so that some of what is expected does not fit
 	for i := range repeated.q.Zeros {
-		repeated.q.Zeros[i] = uint8(5 + i%7)
+		repeated.q.Zeros[i] = uint8(5 + i%5)
 	}
+	repeated.q.Zeros[15] = 14
 	copy(repeated.q.Codes[400:], repeated.q.Codes[:400])
 	scales := normalCodes(10, 2, 0.5, Layout{1, 20, 6, 3}, 20, 6)
 	book := normalCodes(5, 2, 0.6, Layout{1, 4, 130, 0}, 4, 130)
