@@ -55,34 +55,50 @@ func (f *File) checkTensor(e *Entry) []error {
 	if e.Codec != CodecPacked {
 		return f.quant(e, q, false)
 	}
-	return []error{f.checkCodes(e), f.params(e, q)}
+	return f.checkPacked(e, q)
 }
 
-// checkCodes is codes without decoding: of the codes, all but the unused bits behind the last are right
-// as they are.
-func (f *File) checkCodes(e *Entry) error {
+// checkPacked is quant for packed codes without their memory: all but the unused bits behind the last are right as they
+// are.
+func (f *File) checkPacked(e *Entry, q *Quant) (errs []error) {
 	what := quoted("codes", e)
-	if err := e.knownCodes(what); err != nil {
-		return err
+	sum, last, err := f.sumOf(e.Offset, e.CodesBytes, what)
+	if err != nil {
+		return []error{err}
 	}
+	params, err := grow(f.r, e.Offset+e.CodesBytes, e.ScalesBytes, quoted("params", e))
+	if err != nil {
+		return []error{err}
+	}
+	paramsErr := error(nil)
+	if e.apart {
+		paramsErr = checkSum(checksum(params), e.paramsSum, e.Offset+e.CodesBytes, e.Name, quoted("params", e))
+	} else {
+		what, sum = quoted("codes and params", e), crc32.Update(sum, castagnoli, params)
+	}
+	err = checkSum(sum, e.sum, e.Offset, e.Name, what)
+	if err == nil && !unusedClear(last, int(e.Elements%8), e.Bits) {
+		err = formatError(ruleUnusedBits, e.Offset, e.Name, "%s: %v", quoted("codes", e), errUnusedBits)
+	}
+	if paramsErr == nil && (e.apart || sum == e.sum) {
+		paramsErr = f.decodeParams(e, q, params)
+	}
+	return []error{err, paramsErr}
+}
+
+// sumOf returns the checksum of n bytes from offset on, and the last of them.
+func (f *File) sumOf(offset, n int64, what string) (sum uint32, last byte, err error) {
 	const chunk = 1 << 18
-	buf := make([]byte, min(chunk, e.CodesBytes))
-	sum, last := uint32(0), byte(0)
-	for done := int64(0); done < e.CodesBytes; {
-		b := buf[:min(int64(len(buf)), e.CodesBytes-done)]
-		if err := readFull(f.r, b, e.Offset+done, what); err != nil {
-			return err
+	buf := make([]byte, min(chunk, n))
+	for done := int64(0); done < n; {
+		b := buf[:min(int64(len(buf)), n-done)]
+		if err := readFull(f.r, b, offset+done, what); err != nil {
+			return 0, 0, err
 		}
 		sum, last = crc32.Update(sum, castagnoli, b), b[len(b)-1]
 		done += int64(len(b))
 	}
-	if err := checkSum(sum, e.sum, e.Offset, e.Name, what); err != nil {
-		return err
-	}
-	if !unusedClear(last, int(e.Elements%8), e.Bits) {
-		return formatError(ruleUnusedBits, e.Offset, e.Name, "%s: %v", what, errUnusedBits)
-	}
-	return nil
+	return sum, last, nil
 }
 
 // Verify reads the whole file once and compares its SHA-256 with the digest of the footer (rule R34).

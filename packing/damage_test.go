@@ -68,6 +68,7 @@ func TestFlippedBitsOfCodedFilesAreFound(t *testing.T) {
 
 func TestAllFaultsAreReported(t *testing.T) {
 	d := newDraft(t, sample())
+	d.apart()
 	d.x.graph.sum ^= 1
 	e, _ := d.tensor("affine")
 	e.sum ^= 1

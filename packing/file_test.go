@@ -242,9 +242,9 @@ func TestAccountCoversTheFile(t *testing.T) {
 	}
 }
 
-// maxOverhead is what a tensor may cost beyond its payload, in bytes: two checksums, on average 4
-// of padding, and its entry with the name in a compressed index. Measured here: 17.
-const maxOverhead = 32
+// maxOverhead is what a tensor may cost beyond its payload, in bytes: a checksum, on average 4
+// of padding, and its entry with the name in a compressed index. Measured here: 8.
+const maxOverhead = 12
 
 func TestOverheadPerTensor(t *testing.T) {
 	size := func(n int) (container int64) {

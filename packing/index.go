@@ -31,8 +31,9 @@ type Entry struct {
 
 	Offset    int64  // of the tensor's first byte in the file
 	forms     forms  // of the params section
-	sum       uint32 // CRC-32C of the codes or data, as stored
-	paramsSum uint32 // CRC-32C of the params section
+	apart     bool   // codes and params have a checksum each, as the first writers had it
+	sum       uint32 // CRC-32C of the codes or data as stored; of codes and params, unless they are apart
+	paramsSum uint32 // CRC-32C of the params section, when they are apart
 }
 
 // stored returns the bytes of the tensor in the file, padding apart.
@@ -98,23 +99,38 @@ func (e *Entry) appendTo(b []byte) []byte {
 		s := blob{codec: e.Codec, raw: e.DataBytes, stored: e.KeptBytes, sum: e.sum}
 		return s.appendTo(b)
 	}
-	b = appendString(append(b, stateQuantized), e.Method)
+	if e.apart {
+		b = appendString(append(b, stateApart), e.Method)
+	} else {
+		b = appendString(append(b, stateQuantized), e.Method)
+	}
 	b = binary.LittleEndian.AppendUint32(b, math.Float32bits(e.P))
 	b = append(b, byte(e.Bits))
 	for _, n := range [...]int{e.Layout.Outer, e.Layout.Channels, e.Layout.Inner, e.Layout.Block} {
 		b = binary.AppendUvarint(b, uint64(n))
 	}
 	b = append(b, byte(e.Codec))
-	b = binary.AppendUvarint(b, uint64(e.CodesBytes))
-	b = binary.LittleEndian.AppendUint32(b, e.sum)
+	if e.apart {
+		b = binary.AppendUvarint(b, uint64(e.CodesBytes))
+		b = binary.LittleEndian.AppendUint32(b, e.sum)
+		b = append(b, byte(e.forms))
+		b = binary.AppendUvarint(b, uint64(e.ScalesBytes))
+		return binary.LittleEndian.AppendUint32(b, e.paramsSum)
+	}
+	if e.Codec != CodecPacked {
+		b = binary.AppendUvarint(b, uint64(e.CodesBytes))
+	}
 	b = append(b, byte(e.forms))
-	b = binary.AppendUvarint(b, uint64(e.ScalesBytes))
-	return binary.LittleEndian.AppendUint32(b, e.paramsSum)
+	if !e.forms.fixed() {
+		b = binary.AppendUvarint(b, uint64(e.ScalesBytes))
+	}
+	return binary.LittleEndian.AppendUint32(b, e.sum)
 }
 
 const (
 	stateKept      = 0
-	stateQuantized = 1
+	stateApart     = 1 // quantized, with all lengths and a checksum for codes and params each
+	stateQuantized = 2 // without lengths that follow from the rest, and one checksum
 )
 
 // elementLimit bounds the elements of a tensor on this machine, so that sizes in bytes fit in an int.

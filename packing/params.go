@@ -37,6 +37,9 @@ func (f forms) known() bool {
 	return f.scales() <= scalesCoded8 && f.zeros() <= zerosPacked
 }
 
+// fixed reports whether the lengths of the lists follow from their forms.
+func (f forms) fixed() bool { return f.scales() < scalesCoded8 && f.zeros() <= zerosPacked }
+
 // codebook reports whether the codes are those of a codebook.
 func (f forms) codebook() bool { return f.levels() == levelsFloat16 || f.levels() == levelsFloat32 }
 

@@ -196,7 +196,8 @@ func (p *parser) entry(e *Entry) {
 	switch state := p.u8(); {
 	case state == stateKept:
 		p.kept(e)
-	case state == stateQuantized:
+	case state == stateQuantized || state == stateApart:
+		e.apart = state == stateApart
 		p.quantized(e)
 	default:
 		p.unknown(ruleState, "state of %q: %d is not known", e.Name, state)
@@ -236,15 +237,35 @@ func (p *parser) quantized(e *Entry) {
 		p.fail(ruleLayout, "layout %v: want %d elements", *l, e.Elements)
 	}
 	e.Codec = Codec(p.u8())
-	e.CodesBytes = p.uvarint(MaxFileBytes, "codes length")
-	e.sum = p.u32()
+	if e.apart || e.Codec != CodecPacked {
+		e.CodesBytes = p.uvarint(MaxFileBytes, "codes length")
+	} else if p.err == nil {
+		e.CodesBytes = int64(PackedLen(int(e.Elements), e.Bits))
+	}
+	if e.apart {
+		e.sum = p.u32()
+	}
 	p.checkCodesLength(e)
+	p.params(e)
+	e.Offset = p.place(e.CodesBytes+e.ScalesBytes, "codes and params")
+}
+
+// params reads what an entry says of the params section, and the last checksum.
+func (p *parser) params(e *Entry) {
 	e.forms = forms(p.u8())
 	e.Codebook = e.forms.codebook()
-	e.ScalesBytes = p.uvarint(MaxFileBytes, "params length")
-	e.paramsSum = p.u32()
+	if e.apart || !e.forms.fixed() {
+		e.ScalesBytes = p.uvarint(MaxFileBytes, "params length")
+	} else if p.err == nil {
+		s, z, l := e.forms.size(e.Layout.Groups(), e.Bits)
+		e.ScalesBytes = int64(s + z + l)
+	}
+	if e.apart {
+		e.paramsSum = p.u32()
+	} else {
+		e.sum = p.u32()
+	}
 	p.checkForms(e)
-	e.Offset = p.place(e.CodesBytes+e.ScalesBytes, "codes and params")
 }
 
 // checkCodesLength matches the length of the codes section with its codec; an unknown codec passes.

@@ -238,17 +238,41 @@ func (f *File) tensor(e *Entry) (*Tensor, []error) {
 // quant fills q in, its codes only where keep, and returns every error, of the codes before that of the params.
 func (f *File) quant(e *Entry, q *Quant, keep bool) (errs []error) {
 	what := quoted("codes", e)
-	b, codesErr := f.readCodes(e, what)
-	paramsErr := f.params(e, q)
-	if codesErr == nil && (paramsErr == nil || e.Codec == CodecPacked) { // coded ones need zero points and levels
-		codesErr = q.decodeCodes(e, what, b, keep)
+	if err := e.knownCodes(what); err != nil {
+		return []error{err}
 	}
-	for _, err := range [...]error{codesErr, paramsErr} {
-		if err != nil {
-			errs = append(errs, err)
+	codes, params, errs := f.readQuant(e)
+	if params != nil {
+		if err := f.decodeParams(e, q, params); err != nil {
+			params, errs = nil, append(errs, err)
+		}
+	}
+	if codes != nil && (params != nil || e.Codec == CodecPacked) { // coded ones need zero points and levels
+		if err := q.decodeCodes(e, what, codes, keep); err != nil {
+			errs = append([]error{err}, errs...)
 		}
 	}
 	return errs
+}
+
+// readQuant reads codes and params and compares their checksums (rule R27). What has an error is nil.
+func (f *File) readQuant(e *Entry) (codes, params []byte, errs []error) {
+	if !e.apart {
+		b, err := f.readSection(e.Offset, e.stored(), e.sum, e.Name, quoted("codes and params", e))
+		if err != nil {
+			return nil, nil, []error{err}
+		}
+		return b[:e.CodesBytes], b[e.CodesBytes:], nil
+	}
+	codes, err := f.readSection(e.Offset, e.CodesBytes, e.sum, e.Name, quoted("codes", e))
+	if err != nil {
+		codes, errs = nil, append(errs, err)
+	}
+	params, err = f.readSection(e.Offset+e.CodesBytes, e.ScalesBytes, e.paramsSum, e.Name, quoted("params", e))
+	if err != nil {
+		params, errs = nil, append(errs, err)
+	}
+	return codes, params, errs
 }
 
 // blob returns the data section of a kept tensor.
@@ -258,14 +282,6 @@ func (e *Entry) blob() *blob {
 
 // quoted names a section of a tensor in errors.
 func quoted(section string, e *Entry) string { return section + " of " + strconv.Quote(e.Name) }
-
-// readCodes reads the codes section (rule R27).
-func (f *File) readCodes(e *Entry, what string) ([]byte, error) {
-	if err := e.knownCodes(what); err != nil {
-		return nil, err
-	}
-	return f.readSection(e.Offset, e.CodesBytes, e.sum, e.Name, what)
-}
 
 // decodeCodes checks rules R30, R35 and R36 on b, the codes section of e, and fills q's codes in where keep.
 func (q *Quant) decodeCodes(e *Entry, what string, b []byte, keep bool) error {
@@ -292,15 +308,11 @@ func (e *Entry) knownCodes(what string) error {
 	return nil
 }
 
-// params reads the params section and the padding behind it (rules R27, R28 and R30 to R33).
-func (f *File) params(e *Entry, q *Quant) error {
+// decodeParams checks the padding behind the params section, and decodes that (rules R28 and R30 to R33).
+func (f *File) decodeParams(e *Entry, q *Quant, b []byte) error {
 	at, what := e.Offset+e.CodesBytes, quoted("params", e)
 	if !e.forms.known() {
 		return unsupported(ruleForms, at, e.Name, "%s: form %02x is not known", what, byte(e.forms))
-	}
-	b, err := f.readSection(at, e.ScalesBytes, e.paramsSum, e.Name, what)
-	if err != nil {
-		return err
 	}
 	if err := f.checkPadding(at+e.ScalesBytes, e.Name, what); err != nil {
 		return err

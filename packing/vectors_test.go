@@ -52,6 +52,14 @@ func newDraft(t *testing.T, c *content) *draft {
 	return d
 }
 
+// apart gives all tensors checksums of codes and of params, as the first writers did.
+func (d *draft) apart() {
+	for i := range d.x.entries {
+		d.x.entries[i].apart = d.x.entries[i].Quantized
+	}
+	d.resum()
+}
+
 // graph stores b as the graph.
 func (d *draft) graph(b []byte, c Codec) {
 	d.sections[0] = compressed(c, b)
@@ -107,7 +115,10 @@ func (d *draft) resum() {
 			continue
 		}
 		e.ScalesBytes = int64(len(b)) - e.CodesBytes
-		e.sum, e.paramsSum = checksum(b[:e.CodesBytes]), checksum(b[e.CodesBytes:])
+		e.sum, e.paramsSum = checksum(b), 0
+		if e.apart {
+			e.sum, e.paramsSum = checksum(b[:e.CodesBytes]), checksum(b[e.CodesBytes:])
+		}
 	}
 	for i := range d.x.extras {
 		b := d.sections[1+len(d.x.entries)+i]
@@ -269,6 +280,9 @@ var vectors = []vector{
 		d.graph(sample().graph, CodecGraph)
 		d.data("zeros", make([]byte, 256), CodecNumbers)
 	}},
+	{"ok-apart", func(d *draft) { d.apart() }},
+	{"R27-codes-apart", func(d *draft) { d.apart(); _, b := d.tensor("book"); b[0] ^= 1 }},
+	{"R27-params-apart", func(d *draft) { d.apart(); e, b := d.tensor("book"); b[e.CodesBytes] ^= 1 }},
 	{"ok-optional-section", func(d *draft) { d.extra(2, []byte("later")); d.extra(4, nil) }},
 	{"R1-short", func(d *draft) { d.file = func(b []byte) []byte { return b[:95] } }},
 	{"R1-shorter-than-header", func(d *draft) { d.file = func(b []byte) []byte { return b[:5] } }},
@@ -339,7 +353,7 @@ var vectors = []vector{
 	{"R16-zero-hides", func(d *draft) { e, _ := d.tensor("affine"); e.Shape = []int64{0, 1 << 62} }},
 	{"R17-state-unsupported", func(d *draft) {
 		d.index = func(b []byte) []byte {
-			return bytes.Replace(b, []byte("kept\x01\x01\x03\x00"), []byte("kept\x01\x01\x03\x02"), 1)
+			return bytes.Replace(b, []byte("kept\x01\x01\x03\x00"), []byte("kept\x01\x01\x03\x09"), 1)
 		}
 	}},
 	{"R18-too-many", func(d *draft) { e, _ := d.tensor("zeros"); e.Shape = []int64{15} }},
@@ -351,9 +365,10 @@ var vectors = []vector{
 	{"R20-infinity", func(d *draft) { e, _ := d.tensor("affine"); e.P = float32(math.Inf(-1)) }},
 	{"R21-product", func(d *draft) { e, _ := d.tensor("affine"); e.Layout.Inner++ }},
 	{"R21-wraps", func(d *draft) { e, _ := d.tensor("affine"); e.Layout = Layout{elementLimit, elementLimit, 10, 0} }},
-	{"R22-length", func(d *draft) { e, _ := d.tensor("affine"); e.CodesBytes++; e.ScalesBytes-- }},
+	{"R22-length", func(d *draft) { d.apart(); e, _ := d.tensor("affine"); e.CodesBytes++; e.ScalesBytes-- }},
 	{"R22-codec-unsupported", func(d *draft) { e, _ := d.tensor("affine"); e.Codec = 9 }},
 	{"R23-length", func(d *draft) {
+		d.apart()
 		d.params("affine", makeForms(scalesFloat32, zerosDefault, levelsNone), floats(0.1, 0.2, 0.3))
 	}},
 	{"R23-zeros-beside-levels", func(d *draft) {
@@ -540,8 +555,8 @@ func TestEveryRuleHasText(t *testing.T) {
 
 func TestErrorsInWords(t *testing.T) {
 	for name, want := range map[string]string{
-		"R27-codes":                `codes of "book": checksum `,
-		"R27-params":               `params of "book": checksum `,
+		"R27-codes":                `codes and params of "book": checksum `,
+		"R27-params-apart":         `params of "book": checksum `,
 		"R2-version-2-unsupported": "R2 at 3: header: container version 2 is newer than 1",
 		"R2-other-format":          "R2 at 0: header: not a bq container (starts with 08 07 12 04)",
 		"R22-codec-unsupported":    `codes of "affine": codec 9 is not known`,

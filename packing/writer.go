@@ -145,7 +145,7 @@ func (w *Writer) quant(e *Entry, q *Quant) {
 	w.codes(e, q)
 	var params []byte
 	params, e.forms = appendParams(nil, q)
-	e.ScalesBytes, e.paramsSum = int64(len(params)), checksum(params)
+	e.ScalesBytes, e.sum = int64(len(params)), crc32.Update(e.sum, castagnoli, params)
 	w.write(params)
 }
 

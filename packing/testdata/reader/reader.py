@@ -83,13 +83,22 @@ def scales_of(src, form, layout, count):
     return [struct.unpack("<f", struct.pack("<I", base + d - 1 << 18))[0] if d else 0.0 for d in steps]
 
 
+def forms_of(forms):
+    return forms & 15, forms >> 4 & 3, forms >> 6
+
+
+def lists(bits, count, zeros, levels):
+    """The bytes of zero points and levels."""
+    return ((count * bits + 7) // 8 if zeros else 0) + (0, 2 << bits, 4 << bits, 4)[levels]
+
+
 def values(e, codes, params):
     bits, layout, n, forms = e["bits"], e["layout"], e["n"], e["forms"]
     per, group = groups(layout)
     count = layout[1] * per
-    zeros = (count * bits + 7) // 8 if forms >> 4 & 3 else 0
-    levels = (0, 2 << bits, 4 << bits, 4)[forms >> 6]
-    cut = len(params) - zeros - levels
+    cut = len(params) - lists(bits, count, forms >> 4 & 3, forms >> 6)
+    levels = lists(bits, count, 0, forms >> 6)
+    zeros = len(params) - cut - levels
     scales = scales_of(params[:cut], forms & 15, layout, count)
     z = unpack(params[cut:cut + zeros], count, bits) if zeros else [1 << bits - 1] * count
     tail = struct.unpack("<%d%s" % (levels // (2 if forms >> 6 == 1 else 4), "e" if forms >> 6 == 1 else "f"), params[cut + zeros:])
@@ -110,13 +119,23 @@ def entry(x):
     e["n"] = 1
     for d in e["shape"]:
         e["n"] *= d
-    if x.take("B") == 0:
+    state = x.take("B")
+    want(state <= 2, "state")
+    if state == 0:
         x.str()
         e["blob"] = x.blob()
         return e
     x.str(), x.take("f")
     e["bits"], e["layout"] = x.take("B"), [x.uv() for _ in range(4)]
-    e["codec"], e["codes"], _, e["forms"], e["params"], _ = x.take("B"), x.uv(), x.take("I"), x.take("B"), x.uv(), x.take("I")
+    e["codec"] = x.take("B")
+    if state == 1:
+        e["codes"], _, e["forms"], e["params"], _ = x.uv(), x.take("I"), x.take("B"), x.uv(), x.take("I")
+        return e
+    e["codes"] = x.uv() if e["codec"] else (e["n"] * e["bits"] + 7) // 8
+    e["forms"] = x.take("B")
+    count, (scales, zeros, levels) = e["layout"][1] * groups(e["layout"])[0], forms_of(e["forms"])
+    e["params"] = x.uv() if scales == 3 else (4, 2, 1)[scales] * count + (2 if scales == 2 else 0) + lists(e["bits"], count, zeros, levels)
+    x.take("I")
     return e
 
 
