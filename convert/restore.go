@@ -22,14 +22,9 @@ func Restore(f *packing.File, form Form) (*onnxio.Model, *Lowered, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the container's graph: %w", err)
 	}
-	get := func(name string) (*packing.Tensor, error) {
-		i, ok := f.Lookup(name)
-		if !ok {
-			return nil, nil
-		}
-		return f.Tensor(i)
-	}
-	counts, uses, err := lower(m, form, get, len(f.Entries()))
+	tensors := readAhead(f)
+	defer tensors.stop()
+	counts, uses, err := lower(m, form, tensors.get, len(f.Entries()))
 	if err != nil {
 		return nil, nil, fmt.Errorf("restoring the model: %w", err)
 	}
