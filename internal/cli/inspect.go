@@ -452,7 +452,7 @@ func (s *session) tensorDetail(v convert.Coverage, t *packing.Tensor) {
 		return
 	}
 	q := t.Quant
-	s.printf("%s  %s %s  %s, %d bits, %.2f bits/weight, %s bytes\n", escape(v.Name), v.Op, shapeText(v.Shape), memberText(v), v.Bits, v.BitsPerWeight(), thousands(v.Bytes))
+	s.printf("%s  %s %s  %s, %d bits, codec %s, %.2f bits/weight, %s bytes\n", escape(v.Name), v.Op, shapeText(v.Shape), memberText(v), v.Bits, v.Codec, v.BitsPerWeight(), thousands(v.Bytes))
 	low, high := math.Inf(1), math.Inf(-1)
 	for _, x := range q.Scales {
 		low, high = min(low, float64(x)), max(high, float64(x))
