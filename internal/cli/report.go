@@ -164,7 +164,7 @@ func (s *session) tensorTable(list []convert.Coverage) {
 	}
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "tensor\top\tshape\tstate\tmethod\tbits\tbits/weight\tbytes\tSQNR")
+	fmt.Fprintln(w, "tensor\top\tshape\tstate\tmethod\tbits\tcodec\tbits/weight\tbytes\tSQNR")
 	for _, c := range list {
 		name, op := cell(c.Name), c.Op
 		if op == "" {
@@ -174,10 +174,10 @@ func (s *session) tensorTable(list []convert.Coverage) {
 			op += " (via " + c.Via + ")"
 		}
 		if !c.Quantized() {
-			fmt.Fprintf(w, "%s\t%s\t%s\tkept\t%s\t\t\t%s\t\n", name, cell(op), shapeText(c.Shape), c.Reason, thousands(c.Bytes))
+			fmt.Fprintf(w, "%s\t%s\t%s\tkept\t%s\t\t\t\t%s\t\n", name, cell(op), shapeText(c.Shape), c.Reason, thousands(c.Bytes))
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\tquantized\t%s\t%d\t%.2f\t%s\t%s\n", name, cell(op), shapeText(c.Shape), memberText(c), c.Bits,
+		fmt.Fprintf(w, "%s\t%s\t%s\tquantized\t%s\t%d\t%s\t%.2f\t%s\t%s\n", name, cell(op), shapeText(c.Shape), memberText(c), c.Bits, c.Codec,
 			c.BitsPerWeight(), thousands(c.Bytes), sqnrCell(c))
 	}
 	w.Flush()
