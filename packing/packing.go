@@ -28,6 +28,8 @@ const (
 	CodecHuffman Codec = 2
 	// CodecRange stores codes by an adaptive arithmetic coder that looks at their neighbours: the fewest bytes.
 	CodecRange Codec = 3
+	// CodecAuto stands in no file: a Writer takes the codec that Smallest would, and codes once.
+	CodecAuto Codec = 255
 	// CodecRaw stores bytes as they are.
 	CodecRaw Codec = 0
 	// CodecZstd stores one Zstandard frame (RFC 8878).

@@ -193,10 +193,16 @@ func TestSmallest(t *testing.T) {
 		"codes of full entropy": {even, CodecPacked},
 		"no codes":              {normalCodes(1, 2, 0, Layout{1, 1, 0, 0}, 0), CodecPacked},
 		"normal codes":          {normalCodes(1, 4, 2, Layout{1, 64, 64, 0}, 64, 64), CodecRange},
+		"one code":              {normalCodes(1, 4, 0, Layout{1, 1, 4, 0}, 4), CodecPacked}, // in two bytes
 	} {
 		got := test.c.q.Smallest(test.c.shape)
 		if got != test.want {
 			t.Errorf("%s: codec %d, want %d", name, got, test.want)
+		}
+		test.c.q.Codec = CodecAuto
+		file, err := decode((&content{tensors: []Tensor{{Name: "w", Shape: test.c.shape, Quant: test.c.q}}}).encode(t))
+		if err != nil || file.tensors[0].Quant.Codec != test.want {
+			t.Errorf("%s: a writer takes codec %d, %v; want %d", name, file.tensors[0].Quant.Codec, err, test.want)
 		}
 		if test.c.q.CodesLen(test.c.shape, got) > test.c.q.CodesLen(test.c.shape, CodecPacked) {
 			t.Errorf("%s: more bytes than packed", name)

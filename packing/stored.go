@@ -13,23 +13,35 @@ func (q *Quant) StoredLen() int {
 // under CodecPacked: a Writer takes that where c gains nothing. It takes as long as writing the section, and panics where
 // c is no codec for codes.
 func (q *Quant) CodesLen(shape []int64, c Codec) int {
-	packed := PackedLen(q.Len(), q.Bits)
-	if c == CodecPacked {
-		return packed
+	if taken, codes := q.section(shape, c); taken != CodecPacked {
+		return len(codes)
 	}
-	return min(packed, len(q.coded(shape, c)))
+	return PackedLen(q.Len(), q.Bits)
 }
 
 // Smallest returns the codec that stores the codes of q, a tensor of the given shape, in the fewest bytes; of equals, the
 // one that is faster to decode.
 func (q *Quant) Smallest(shape []int64) Codec {
-	best, least := CodecPacked, q.CodesLen(shape, CodecPacked)
-	for _, c := range [...]Codec{CodecHuffman, CodecRange} {
-		if n := q.CodesLen(shape, c); n < least {
-			best, least = c, n
+	c, _ := q.section(shape, CodecAuto)
+	return c
+}
+
+// section returns the codec that a Writer takes where c is asked for, and its codes section, nil for CodecPacked.
+func (q *Quant) section(shape []int64, c Codec) (Codec, []byte) {
+	candidates := []Codec{c}
+	switch c {
+	case CodecPacked:
+		candidates = nil
+	case CodecAuto:
+		candidates = []Codec{CodecHuffman, CodecRange}
+	}
+	taken, codes, least := CodecPacked, []byte(nil), PackedLen(q.Len(), q.Bits)
+	for _, c := range candidates {
+		if b := q.coded(shape, c); len(b) < least {
+			taken, codes, least = c, b, len(b)
 		}
 	}
-	return best
+	return taken, codes
 }
 
 // coded returns the codes of q under a codec other than CodecPacked.

@@ -151,15 +151,13 @@ func (w *Writer) quant(e *Entry, q *Quant) {
 
 // codes writes the codes of q, packed where its codec gains nothing.
 func (w *Writer) codes(e *Entry, q *Quant) {
-	if q.Codec != CodecPacked {
-		codes := q.coded(e.Shape, q.Codec)
-		if len(codes) < PackedLen(q.Len(), q.Bits) {
-			e.Codec, e.sum, e.CodesBytes = q.Codec, checksum(codes), int64(len(codes))
-			w.write(codes)
-			return
-		}
+	codec, codes := q.section(e.Shape, q.Codec)
+	if codec == CodecPacked {
+		w.packed(e, q)
+		return
 	}
-	w.packed(e, q)
+	e.Codec, e.sum, e.CodesBytes = codec, checksum(codes), int64(len(codes))
+	w.write(codes)
 }
 
 // packed writes packed codes, a part at a time.
@@ -214,7 +212,7 @@ func (q *Quant) check(n int64) error {
 		return fmt.Errorf("%d bits, want 1 to %d", q.Bits, MaxBits)
 	case !q.Layout.valid(n):
 		return fmt.Errorf("layout %v, want %d elements", q.Layout, n)
-	case !q.Codec.knownForCodes():
+	case !q.Codec.knownForCodes() && q.Codec != CodecAuto:
 		return fmt.Errorf("codec %d is not known", q.Codec)
 	case int64(q.Len()) != n:
 		return fmt.Errorf("%d codes, want %d", q.Len(), n)
