@@ -6,7 +6,7 @@ type Account struct {
 	Graph   int64                // as stored
 	Codes   [CodecRange + 1]Part // by codec
 	Scales  int64
-	Zeros   int64 // zero points
+	Zeros   int64 // zero points; coded ones count as scales, from which only decoding tells them
 	Levels  int64 // codebooks, and stretches
 	Kept    Part  // data of kept tensors
 	Extras  Part  // sections of unknown kinds
@@ -50,6 +50,9 @@ func (f *File) Account() Account {
 		var zeros, levels int
 		if e.forms.known() {
 			_, zeros, levels = e.forms.size(e.Layout.Groups(), e.Bits)
+		}
+		if e.forms.zeros() == zerosCoded {
+			zeros = 0
 		}
 		a.Zeros += int64(zeros)
 		a.Levels += int64(levels)

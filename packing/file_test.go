@@ -101,6 +101,11 @@ func coded() *content {
 	}
 	repeated.q.Zeros[15] = 14
 	copy(repeated.q.Codes[400:], repeated.q.Codes[:400])
+	many := normalCodes(12, 4, 2, Layout{1, 40, 5, 0}, 40, 5)
+	many.q.Zeros = make([]uint8, 40)
+	for i := range many.q.Zeros {
+		many.q.Zeros[i] = uint8(7 + i%3)
+	}
 	scales := normalCodes(10, 2, 0.5, Layout{1, 20, 6, 3}, 20, 6)
 	book := normalCodes(5, 2, 0.6, Layout{1, 4, 130, 0}, 4, 130)
 	book.q.Levels = []float32{-1.5, -0.25, 0.5, 1}
@@ -110,6 +115,7 @@ func coded() *content {
 		tensor("range wide", CodecRange, normalCodes(2, 10, 5, Layout{9, 8, 4, 0}, 9, 8, 2, 2)),
 		tensor("one scale", CodecRange, normalCodes(3, 4, 1, Layout{1, 1, 100, 0}, 10, 10)),
 		tensor("repeats", CodecRange, repeated),
+		tensor("coded zeros", CodecPacked, many),
 		tensor("huffman", CodecHuffman, normalCodes(4, 4, 1, Layout{64, 40, 1, 0}, 64, 40)),
 		tensor("huffman of threes", CodecHuffman, normalCodes(7, 3, 0.7, Layout{1, 5, 201, 0}, 5, 201)),
 		tensor("wide huffman", CodecHuffman, normalCodes(8, 12, 40, Layout{1, 4, 150, 0}, 4, 150)),
@@ -229,8 +235,8 @@ func TestAccountCoversTheFile(t *testing.T) {
 	b := coded().encode(t)
 	f, _ := Open(bytes.NewReader(b), int64(len(b)))
 	a := f.Account()
-	// Four or five tensors under each coder, and one packed: 120 codes of 2 bits. Zero points: 8 and 20 of 4 bits. Levels: 4 of 2 bytes.
-	if a.Codes[CodecPacked] != (Part{1, 30}) || a.Codes[CodecRange].Sections != 5 || a.Codes[CodecHuffman].Sections != 4 || a.Zeros != 14 || a.Levels != 8 {
+	// Four or five tensors under each coder, and two packed: 120 codes of 2 bits, 200 of 4. Zero points: 8 and 20 of 4 bits. Levels: 4 of 2 bytes.
+	if a.Codes[CodecPacked] != (Part{2, 130}) || a.Codes[CodecRange].Sections != 5 || a.Codes[CodecHuffman].Sections != 4 || a.Zeros != 14 || a.Levels != 8 {
 		t.Errorf("%+v", a)
 	}
 	d := newDraft(t, sample())

@@ -17,6 +17,7 @@ const (
 
 	zerosDefault = 0 // nothing: all are 1<<(bits-1)
 	zerosPacked  = 1 // PackBits
+	zerosCoded   = 2 // as codes under CodecRange; the section starts with their length
 
 	levelsNone    = 0 // affine codes
 	levelsFloat16 = 1 // 2 bytes each, IEEE 754 binary16
@@ -34,7 +35,7 @@ func (f forms) levels() int { return int(f >> 6) }
 
 // known reports whether this version defines all three forms.
 func (f forms) known() bool {
-	return f.scales() <= scalesCoded8 && f.zeros() <= zerosPacked
+	return f.scales() <= scalesCoded8 && f.zeros() <= zerosCoded
 }
 
 // fixed reports whether the lengths of the lists follow from their forms.
@@ -43,12 +44,15 @@ func (f forms) fixed() bool { return f.scales() < scalesCoded8 && f.zeros() <= z
 // codebook reports whether the codes are those of a codebook.
 func (f forms) codebook() bool { return f.levels() == levelsFloat16 || f.levels() == levelsFloat32 }
 
-// size returns the three lengths of a params section in known forms; that of coded scales is the most that they can have.
+// size returns the three lengths of a params section in known forms; those of coded lists are the most that they can have.
 // groups is at most MaxElements.
 func (f forms) size(groups, bits int) (scales, zeros, levels int) {
 	scales = [...]int{4 * groups, 2 * groups, 2 + groups, 1 + groups}[f.scales()]
-	if f.zeros() == zerosPacked {
+	switch f.zeros() {
+	case zerosPacked:
 		zeros = PackedLen(groups, bits)
+	case zerosCoded:
+		zeros = PackedLen(groups, bits) - 1
 	}
 	levels = [...]int{0, 2, 4, 0}[f.levels()] << bits
 	if f.levels() == levelsStretch {
@@ -61,13 +65,14 @@ func (f forms) size(groups, bits int) (scales, zeros, levels int) {
 func appendParams(dst []byte, q *Quant) ([]byte, forms) {
 	zeroForm, levelForm := zerosDefault, levelFormOf(q.Levels)
 	scaleForm, scales := encodeScales(q.Scales, q.Layout)
-	dst = append(dst, scales...)
+	var zeros []byte
 	if !allDefault(q.Zeros, q.Bits) {
-		zeroForm = zerosPacked
-		n := len(dst)
-		dst = append(dst, make([]byte, PackedLen(len(q.Zeros), q.Bits))...)
-		PackBits(dst[n:], q.Zeros, q.Bits)
+		zeroForm, zeros = encodeZeros(q.Zeros, q.Bits, q.Layout)
 	}
+	if zeroForm == zerosCoded {
+		dst = binary.AppendUvarint(dst, uint64(len(zeros)))
+	}
+	dst = append(append(dst, scales...), zeros...)
 	for _, v := range q.Levels {
 		if levelForm == levelsFloat16 {
 			dst = binary.LittleEndian.AppendUint16(dst, float16.Fromfloat32(v).Bits())
@@ -81,6 +86,22 @@ func appendParams(dst []byte, q *Quant) ([]byte, forms) {
 	}
 	return dst, makeForms(scaleForm, zeroForm, levelForm)
 }
+
+// encodeZeros returns the shorter form of zero points, and these.
+func encodeZeros(zeros []uint8, bits int, l Layout) (form int, b []byte) {
+	packed := make([]byte, PackedLen(len(zeros), bits))
+	PackBits(packed, zeros, bits)
+	z := zeroCodes(len(zeros), bits)
+	z.Codes = zeros
+	coded := z.encodeRange(stepShape(l))
+	if len(binary.AppendUvarint(nil, uint64(len(coded))))+len(coded) < len(packed) {
+		return zerosCoded, coded
+	}
+	return zerosPacked, packed
+}
+
+// zeroCodes returns n zero points as codes, whose own zero point is the default.
+func zeroCodes(n, bits int) *Quant { return &Quant{Bits: bits, Layout: Layout{1, 1, n, 0}} }
 
 // stretched reports whether a stretch changes anything: 0 stands for none.
 func stretched(v float32) bool { return v != 0 && v != 1 }
@@ -113,17 +134,31 @@ func (e *Entry) decodeParams(q *Quant, src []byte) error {
 	at := e.Offset + e.CodesBytes
 	groups := e.Layout.Groups()
 	_, nz, nl := e.forms.size(groups, e.Bits)
+	if e.forms.zeros() == zerosCoded {
+		n, size := binary.Uvarint(src)
+		if size <= 0 || size > 1 && src[size-1] == 0 || n > uint64(len(src)-size-nl) {
+			return formatError(ruleZeros, at, e.Name, "zero points of %q: no length that lies in the section", e.Name)
+		}
+		src, nz = src[size:], int(n)
+	}
 	ns := len(src) - nz - nl
 	zeros, levels := src[ns:ns+nz], src[ns+nz:]
 	var err error
 	if q.Scales, err = decodeScales(src[:ns], e.Layout, e.forms.scales()); err != nil {
 		return formatError(ruleScales, at, e.Name, "scales of %q: %v", e.Name, err)
 	}
-	if e.forms.zeros() == zerosPacked {
+	switch e.forms.zeros() {
+	case zerosPacked:
 		q.Zeros = make([]uint8, groups)
 		if err := UnpackBits(q.Zeros, zeros, e.Bits); err != nil {
 			return formatError(ruleUnusedBits, at+int64(ns), e.Name, "zero points of %q: %v", e.Name, err)
 		}
+	case zerosCoded:
+		z := zeroCodes(groups, e.Bits)
+		if err := z.decodeRange(stepShape(e.Layout), zeros, groups, true); err != nil {
+			return formatError(ruleZeros, at+int64(ns), e.Name, "zero points of %q: %v", e.Name, err)
+		}
+		q.Zeros = z.Codes
 	}
 	if !finite(q.Scales) {
 		return formatError(ruleScales, at, e.Name, "scales of %q: not all are finite", e.Name)

@@ -300,10 +300,16 @@ func (p *parser) checkForms(e *Entry) {
 	}
 	groups := e.Layout.Groups()
 	s, z, l := e.forms.size(groups, e.Bits)
-	if want := int64(s + z + l); e.forms.scales() != scalesCoded8 && e.ScalesBytes != want {
-		p.fail(ruleForms, "params: %d bytes, want %d", e.ScalesBytes, want)
-	} else if least := int64(z + l + (groups+MaxCodesRatio-1)/MaxCodesRatio); e.ScalesBytes > want || e.ScalesBytes < least {
-		p.fail(ruleForms, "params: %d bytes, want %d to %d", e.ScalesBytes, least, want)
+	most, least := int64(s+z+l), int64(s+z+l)
+	shortest := int64((groups + MaxCodesRatio - 1) / MaxCodesRatio)
+	if e.forms.scales() == scalesCoded8 {
+		least -= int64(s) - shortest
+	}
+	if e.forms.zeros() == zerosCoded {
+		least -= int64(z) - shortest
+	}
+	if e.ScalesBytes < least || e.ScalesBytes > most {
+		p.fail(ruleForms, "params: %d bytes, want %d to %d", e.ScalesBytes, least, most)
 	}
 }
 

@@ -239,6 +239,12 @@ func (d *draft) scales(name string, at int, bits byte) {
 	d.resum()
 }
 
+// zeros returns the length of the coded zero points of a tensor.
+func (d *draft) zeros(name string) int {
+	e, b := d.tensor(name)
+	return int(b[e.CodesBytes])
+}
+
 // resize gives a tensor n codes, in one row.
 func (d *draft) resize(name string, n int) {
 	e, _ := d.tensor(name)
@@ -448,6 +454,17 @@ var codedVectors = []vector{
 	}},
 	{"R31-coded-cut-off", func(d *draft) { d.params("same scales", makeForms(scalesCoded8, 0, 0), []byte{0xc0, 0x0f}) }},
 	{"R23-coded-length", func(d *draft) { d.params("same scales", makeForms(scalesCoded8, 0, 0), nil) }},
+	{"R32-coded-length", func(d *draft) { d.scales("coded zeros", 0, 0x7f) }},
+	{"R32-coded-class", func(d *draft) {
+		e, _ := d.tensor("coded zeros")
+		d.scales("coded zeros", int(e.ScalesBytes)-d.zeros("coded zeros"), 1)
+	}},
+	{"R32-coded-default", func(d *draft) {
+		z := zeroCodes(40, 4)
+		z.Codes = bytes.Repeat([]byte{8}, 40)
+		coded := z.encodeRange([]int64{40, 1})
+		d.params("coded zeros", makeForms(scalesShort8, zerosCoded, 0), slices.Concat([]byte{byte(len(coded)), 0xc0, 0x0f}, bytes.Repeat([]byte{1}, 40), coded))
+	}},
 	{"R36-together", func(d *draft) { d.flip("huffman", 0, 1) }},
 	{"R36-kind", func(d *draft) { d.flip("same", 1, 7) }},
 	{"R36-streams", func(d *draft) { d.flip("huffman", 1, 1) }},

@@ -96,11 +96,17 @@ def values(e, codes, params):
     bits, layout, n, forms = e["bits"], e["layout"], e["n"], e["forms"]
     per, group = groups(layout)
     count = layout[1] * per
-    cut = len(params) - lists(bits, count, forms >> 4 & 3, forms >> 6)
+    start, zeros = 0, lists(bits, count, forms >> 4 & 3, 0)
+    if forms >> 4 & 3 == 2:
+        zeros, start = uv(params, 0)
     levels = lists(bits, count, 0, forms >> 6)
-    zeros = len(params) - cut - levels
-    scales = scales_of(params[:cut], forms & 15, layout, count)
-    z = unpack(params[cut:cut + zeros], count, bits) if zeros else [1 << bits - 1] * count
+    cut = len(params) - zeros - levels
+    scales = scales_of(params[start:cut], forms & 15, layout, count)
+    z = [1 << bits - 1] * count
+    if forms >> 4 & 3 == 1:
+        z = unpack(params[cut:cut + zeros], count, bits)
+    elif zeros:
+        z = ranged(params[cut:cut + zeros], count, bits, [layout[1], per], [1, 1, count, 0], z)
     tail = struct.unpack("<%d%s" % (levels // (2 if forms >> 6 == 1 else 4), "e" if forms >> 6 == 1 else "f"), params[cut + zeros:])
     if forms >> 6 == 3:
         scales, tail = [f32(s * tail[0]) for s in scales], ()
@@ -134,7 +140,7 @@ def entry(x):
     e["codes"] = x.uv() if e["codec"] else (e["n"] * e["bits"] + 7) // 8
     e["forms"] = x.take("B")
     count, (scales, zeros, levels) = e["layout"][1] * groups(e["layout"])[0], forms_of(e["forms"])
-    e["params"] = x.uv() if scales == 3 else (4, 2, 1)[scales] * count + (2 if scales == 2 else 0) + lists(e["bits"], count, zeros, levels)
+    e["params"] = x.uv() if scales == 3 or zeros == 2 else (4, 2, 1)[scales] * count + (2 if scales == 2 else 0) + lists(e["bits"], count, zeros, levels)
     x.take("I")
     return e
 
