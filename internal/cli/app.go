@@ -49,7 +49,7 @@ USAGE:
 
 COMMANDS:{{range .VisibleCommands}}
    {{.Name | printf "%-11s"}}{{.Usage}}{{end}}
-   help       show this, or the help of a command
+   help       show this, or the help of a command or topic: bq help topics
 
    bq --version prints the version
 ` + statusHelp

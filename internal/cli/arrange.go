@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -40,7 +41,7 @@ func arrangeHelp(app *urfave.App, args []string) ([]string, error) {
 		return []string{"--help"}, nil
 	}
 	if app.Command(args[0]) == nil {
-		return nil, unknownCommand(app, args[0])
+		return nil, unknownTopic(app, args[0])
 	}
 	return []string{args[0], "--help"}, nil
 }
@@ -54,6 +55,16 @@ func unknownCommand(app *urfave.App, name string) error {
 		names = append(names, c.Name)
 	}
 	return &usageError{text: fmt.Sprintf("reading arguments: unknown command %q", name), hint: "commands: " + strings.Join(names, ", ")}
+}
+
+// unknownTopic is unknownCommand behind help.
+func unknownTopic(app *urfave.App, name string) error {
+	err := unknownCommand(app, name)
+	var usage *usageError
+	if errors.As(err, &usage) {
+		usage.hint += "; bq help topics lists more"
+	}
+	return err
 }
 
 // arranger sorts the arguments behind a command into flags and arguments.

@@ -128,6 +128,12 @@ type session struct {
 func (s *session) run(args []string) int {
 	defer s.removeSpools()
 	app := s.app()
+	if len(args) == 2 && args[0] == "help" {
+		if t, ok := findTopic(args[1]); ok {
+			fmt.Fprint(s.stdout, t.text)
+			return statusDone
+		}
+	}
 	arranged, err := arrange(app, args)
 	s.json = hasFlag(args, "--json")
 	if err == nil {
