@@ -20,6 +20,13 @@ func readFile(t *testing.T, path string) []byte {
 	return b
 }
 
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // failing is a report of n limits that all fail.
 func failing(n int, output string) *verify.Report {
 	r := &verify.Report{A: verify.Model{Path: "a.onnx"}, B: verify.Model{Path: "b.bq"}, Data: &dataset.Info{Kind: "npz", Taken: 64}, Verdict: verify.Fail}
