@@ -27,7 +27,9 @@ func (s *session) completion(c *urfave.Context) error {
 	for _, cmd := range c.App.VisibleCommands() {
 		item := completable{name: cmd.Name, usage: cmd.Usage}
 		for _, f := range cmd.VisibleFlags() {
-			item.flags = append(item.flags, "--"+f.Names()[0])
+			if f.Names()[0] != "help" { // the library adds it to the command that runs
+				item.flags = append(item.flags, "--"+f.Names()[0])
+			}
 		}
 		list = append(list, item)
 	}
@@ -49,10 +51,23 @@ func names(list []completable) string {
 	return strings.Join(append(all, "help"), " ")
 }
 
+// helpNames are the words that help takes: commands and topics.
+func helpNames(list []completable) string {
+	all := make([]string, 0, len(list)+len(topics)+1)
+	for _, c := range list {
+		all = append(all, c.name)
+	}
+	for _, t := range topics {
+		all = append(all, t.name)
+	}
+	return strings.Join(append(all, "topics"), " ")
+}
+
 func bashCompletion(list []completable) string {
 	var b strings.Builder
 	b.WriteString("_bq() {\n  local cur=\"${COMP_WORDS[COMP_CWORD]}\"\n  if [ \"$COMP_CWORD\" -eq 1 ]; then\n")
 	b.WriteString("    COMPREPLY=($(compgen -W \"" + names(list) + "\" -- \"$cur\"))\n    return\n  fi\n")
+	b.WriteString("  if [ \"${COMP_WORDS[1]}\" = help ]; then\n    COMPREPLY=($(compgen -W \"" + helpNames(list) + "\" -- \"$cur\"))\n    return\n  fi\n")
 	b.WriteString("  case \"$cur\" in -*) ;; *) COMPREPLY=(); return ;; esac\n  case \"${COMP_WORDS[1]}\" in\n")
 	for _, c := range list {
 		b.WriteString("    " + c.name + ") COMPREPLY=($(compgen -W \"" + strings.Join(c.flags, " ") + "\" -- \"$cur\")) ;;\n")
@@ -61,8 +76,17 @@ func bashCompletion(list []completable) string {
 	return b.String()
 }
 
+// zshCompletion can be read from a folder of $fpath, where the file is the body of the function, and by source.
 func zshCompletion(list []completable) string {
-	return "#compdef bq\nautoload -U +X bashcompinit && bashcompinit\n" + bashCompletion(list)
+	var b strings.Builder
+	b.WriteString("#compdef bq\n_bq() {\n  if (( CURRENT == 2 )); then\n    compadd -- " + names(list) + "\n    return\n  fi\n")
+	b.WriteString("  if [[ ${words[2]} == help ]]; then\n    compadd -- " + helpNames(list) + "\n    return\n  fi\n")
+	b.WriteString("  if [[ ${words[CURRENT]} != -* ]]; then\n    _files\n    return\n  fi\n  case ${words[2]} in\n")
+	for _, c := range list {
+		b.WriteString("    " + c.name + ") compadd -- " + strings.Join(c.flags, " ") + " ;;\n")
+	}
+	b.WriteString("  esac\n}\nif [[ ${funcstack[1]} == _bq ]]; then _bq \"$@\"; else compdef _bq bq; fi\n")
+	return b.String()
 }
 
 func fishCompletion(list []completable) string {
@@ -73,6 +97,8 @@ func fishCompletion(list []completable) string {
 			b.WriteString("complete -c bq -n '__fish_seen_subcommand_from " + c.name + "' -l " + strings.TrimPrefix(f, "--") + "\n")
 		}
 	}
+	b.WriteString("complete -c bq -n __fish_use_subcommand -a help -d 'help of a command or topic'\n")
+	b.WriteString("complete -c bq -f -n '__fish_seen_subcommand_from help' -a '" + helpNames(list) + "'\n")
 	return b.String()
 }
 
@@ -82,6 +108,7 @@ func powershellCompletion(list []completable) string {
 	for _, c := range list {
 		b.WriteString("    '" + c.name + "' = @('" + strings.Join(c.flags, "','") + "')\n")
 	}
+	b.WriteString("    'help' = @('" + strings.ReplaceAll(helpNames(list), " ", "','") + "')\n")
 	b.WriteString("  }\n  $command = $ast.CommandElements[1].Value\n")
 	b.WriteString("  $choices = if ($flags.ContainsKey(\"$command\")) { $flags[$command] } else { '" + names(list) + "' -split ' ' }\n")
 	b.WriteString("  $choices | Where-Object { $_ -like \"$word*\" } | ForEach-Object { [System.Management.Automation.CompletionResult]::new($_) }\n}\n")
