@@ -97,6 +97,7 @@ func (s *session) command(c urfave.Command, output string, ownOutput bool, actio
 		&urfave.BoolFlag{Name: "json", Usage: "one JSON object on stdout in place of the text, errors included", DisableDefaultText: true},
 		&urfave.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no progress, notes or text result", DisableDefaultText: true},
 		&urfave.StringFlag{Name: "threads", Aliases: []string{"j"}, Usage: "threads that compute; never changes the result", DefaultText: "the CPUs allowed"},
+		&urfave.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "read flags, model and data from FILE, a bq.yaml; the command line wins"},
 	)
 	c.Action = func(ctx *urfave.Context) error {
 		s.json, s.quiet = ctx.Bool("json"), ctx.Bool("quiet")

@@ -137,6 +137,9 @@ func (s *session) run(args []string) int {
 	arranged, err := arrange(app, args)
 	s.json = hasFlag(args, "--json")
 	if err == nil {
+		arranged, err = s.configure(app, arranged)
+	}
+	if err == nil {
 		err = app.RunContext(s.ctx, append([]string{app.Name}, arranged...))
 	}
 	return s.finish(err)

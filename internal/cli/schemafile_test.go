@@ -75,12 +75,9 @@ func configSchema(app *urfave.App) []byte {
 		}
 		flags := object{}
 		for _, f := range c.VisibleFlags() {
-			flags = append(flags, field{f.Names()[0], flagSchema(f)})
-		}
-		if c.Name == "convert" {
-			flags = append(flags,
-				field{"correct", object{{"description", "correct biases for what quantization moves"}, {"type", "boolean"}, {"default", true}}},
-				field{"min-elements", object{{"description", "tensors of fewer elements stay float"}, {"type", "integer"}, {"minimum", 1}}})
+			if slices.Contains(configKeys(c), f.Names()[0]) {
+				flags = append(flags, field{f.Names()[0], flagSchema(f)})
+			}
 		}
 		properties = append(properties, field{c.Name, object{{"description", "flags of bq " + c.Name}, {"type", "object"}, {"additionalProperties", false}, {"properties", flags}}})
 	}
@@ -126,7 +123,7 @@ func TestSchemasOfYAML(t *testing.T) {
 	}{
 		{config, true, "version: 1\nmodel: m.onnx\ndata: d.yaml\nconvert: {output: m.bq, bits: 4, keep: [\"linear.*\"], strict: true}\nverify: {max-kl: 0.02, min-agree: 99%, baseline: drift.json, junit: drift.xml, report: drift.html}"},
 		{config, true, "version: 1"},
-		{config, true, "version: 1\nverify: {max-kl: [logits=0.02, 0.1]}\nconvert: {min-elements: 64, correct: false}"},
+		{config, true, "version: 1\nverify: {max-kl: [logits=0.02, 0.1]}\nconvert: {strict: false}"},
 		{config, false, "model: m.onnx"},
 		{config, false, "version: 2"},
 		{config, false, "version: 1\nverify: {max-kll: 0.02}"},
