@@ -64,7 +64,10 @@ func Run(ctx context.Context, a, b Side, set *dataset.Set, o Options) (*Report, 
 	if set.Len() == 0 {
 		return nil, errors.New("comparing: the data hold no samples")
 	}
-	pair := &compare.Pair{A: a.Program, B: b.Program, Outputs: outputs, Reference: checkRecorded}
+	if err := sameInterface(a, b); err != nil {
+		return nil, err
+	}
+	pair := &compare.Pair{A: a.Program, B: b.Program, Outputs: outputs, Reference: checkSample}
 	figures, err := pair.Run(ctx, set, nil, o.Threads, o.Progress)
 	if err != nil {
 		return nil, err
@@ -83,6 +86,35 @@ func Run(ctx context.Context, a, b Side, set *dataset.Set, o Options) (*Report, 
 		}
 	}
 	return r, nil
+}
+
+// MismatchError says that the two models do not belong together.
+type MismatchError struct{ Text string }
+
+// Error says what one has and the other has not.
+func (e *MismatchError) Error() string { return e.Text }
+
+// sameInterface wants B to be fed with no more than A, and to give all that A gives.
+func sameInterface(a, b Side) error {
+	fed := map[string]bool{}
+	for _, in := range a.Program.Inputs() {
+		fed[in.Name] = true
+	}
+	for _, in := range b.Program.Inputs() {
+		if !fed[in.Name] {
+			return &MismatchError{fmt.Sprintf("comparing %s with %s: input %s of B is none of A", a.Model.Path, b.Model.Path, onnxio.Quote(in.Name))}
+		}
+	}
+	given := map[string]bool{}
+	for _, out := range b.Graph.Graph.Outputs {
+		given[out.Name] = true
+	}
+	for _, out := range a.Graph.Graph.Outputs {
+		if !given[out.Name] {
+			return &MismatchError{fmt.Sprintf("comparing %s with %s: B has no output %s", a.Model.Path, b.Model.Path, onnxio.Quote(out.Name))}
+		}
+	}
+	return nil
 }
 
 // metric is a figure that a limit can bound.

@@ -347,3 +347,48 @@ func TestNaNFailsEveryLimit(t *testing.T) {
 		t.Errorf("report %+v", r)
 	}
 }
+
+// Labels that are no class, NaN among what is fed, and models of other inputs or outputs are errors that name the place.
+func TestWhatCannotBeJudged(t *testing.T) {
+	a := shifted(t, 1, 0)
+	nan := float32(math.NaN())
+	other := shifted(t, 1, 0)
+	other.Graph.Graph.Outputs = other.Graph.Graph.Outputs[:1]
+	cases := []struct {
+		name   string
+		b      Side
+		rows   []float32
+		labels []int64
+		want   string
+	}{
+		{"label", a, []float32{0, 1, 1, 0}, []int64{1, 2}, `comparing output "probs" on x.npz[1]: label 2, want less than the 2 classes`},
+		{"no label", a, []float32{0, 1}, []int64{-1}, ""},
+		{"NaN", a, []float32{0, 1, nan, 0}, nil, `feeding x.npz[1]: NaN in input "x"`},
+		{"infinity", a, []float32{0, float32(math.Inf(-1))}, nil, ""},
+		{"outputs", other, []float32{0, 1}, nil, `comparing m.onnx with m.onnx: B has no output "raw"`},
+		{"inputs", renamed(t, a), []float32{0, 1}, nil, `comparing m.onnx with z.onnx: input "z" of B is none of A`},
+	}
+	for _, c := range cases {
+		_, err := Run(context.Background(), a, c.b, set(t, a, c.rows, c.labels), Options{})
+		if got := fmt.Sprint(err); got != c.want && !(err == nil && c.want == "") {
+			t.Errorf("%s: error %v, want %s", c.name, err, c.want)
+		}
+	}
+}
+
+// renamed is a model that is fed with z in place of x.
+func renamed(t *testing.T, a Side) Side {
+	t.Helper()
+	m := *a.Graph
+	g := *m.Graph
+	in := *g.Inputs[0]
+	in.Name = "z"
+	g.Inputs = []*onnxio.ValueInfo{&in}
+	g.Nodes = append([]*onnxio.Node{{OpType: "Identity", Inputs: []string{"z"}, Outputs: []string{"x"}}}, g.Nodes...)
+	m.Graph = &g
+	p, err := infer.Compile(&m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Side{Model: Model{Path: "z.onnx"}, Program: p, Graph: &m}
+}

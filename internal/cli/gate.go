@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"unicode/utf8"
 
 	"bq/verify"
 )
@@ -16,13 +17,22 @@ type gate struct {
 	more string // standard error and samples, where there are any
 }
 
-// line is the gate as the text result shows it.
-func (g gate) line() string {
+// line is the gate as the text result shows it, its name as wide as the widest.
+func (g gate) line(width int) string {
 	word := "pass"
 	if !g.pass {
 		word = "FAIL"
 	}
-	return word + "  " + g.name + "  " + g.text
+	return fmt.Sprintf("%s  %-*s  %s", word, width, g.name, g.text)
+}
+
+// widest returns the length of the longest name of a list.
+func widest(list []gate) int {
+	width := 0
+	for _, g := range list {
+		width = max(width, utf8.RuneCountInString(g.name))
+	}
+	return width
 }
 
 // gates lists what a report was judged by: limits first, then the losses against the baseline.

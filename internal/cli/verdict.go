@@ -19,8 +19,9 @@ func (s *session) reportVerify(r *verify.Report) error {
 		return verdictStatus(r)
 	}
 	s.driftTable(r)
-	for _, g := range gates(r) {
-		s.printf("%s\n", g.line())
+	list := gates(r)
+	for _, g := range list {
+		s.printf("%s\n", g.line(widest(list)))
 	}
 	s.blameTable(r)
 	for _, n := range r.Notes {
@@ -82,7 +83,7 @@ func (s *session) driftTable(r *verify.Report) {
 	for _, o := range r.Outputs {
 		cells := append([]string{cell(o.Name)}, outputCells(o)...)
 		if o.Top1Float != nil {
-			cells = append(cells, fmt.Sprintf("%.4g -> %.4g", math.Exp(*o.NLLFloat), math.Exp(*o.NLLQuantized)))
+			cells = append(cells, perplexity(o.NLLFloat)+" -> "+perplexity(o.NLLQuantized))
 		}
 		fmt.Fprintln(w, strings.TrimRight(strings.Join(cells[:min(len(cells), len(head))], "\t"), "\t"))
 	}
@@ -97,16 +98,24 @@ func outputCells(o verify.Output) []string {
 	if o.SQNR == nil && o.MaxAbs != nil && *o.MaxAbs == 0 {
 		sqnr = "equal"
 	}
-	if o.KLNats == nil {
+	if o.Rows == 0 {
 		return []string{o.Kind, "-", "-", "-", "-", "-", sqnr, "", ""}
 	}
 	cells := []string{o.Kind, thousands(o.Rows), estimate(o.KLNats, o.KLSE, 1, "%.4g", ""), figure(o.KLP99, "%.3g"), figure(o.KLMax, "%.3g"),
 		estimate(o.Agree, o.AgreeSE, 100, "%.2f", " %"), sqnr, "", ""}
 	if o.Top1Float != nil {
-		cells[7] = fmt.Sprintf("%.2f -> %.2f %%", 100**o.Top1Float, 100**o.Top1Quant)
-		cells[8] = fmt.Sprintf("%.4f -> %.4f", *o.NLLFloat, *o.NLLQuantized)
+		cells[7] = figure(scaled(o.Top1Float, 100), "%.2f") + " -> " + figure(scaled(o.Top1Quant, 100), "%.2f %%")
+		cells[8] = figure(o.NLLFloat, "%.4f") + " -> " + figure(o.NLLQuantized, "%.4f")
 	}
 	return cells
+}
+
+// perplexity writes the exponential of a nll.
+func perplexity(nll *float64) string {
+	if nll == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.4g", math.Exp(*nll))
 }
 
 // figure formats a number that may not exist.

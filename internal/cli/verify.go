@@ -100,6 +100,10 @@ func (s *session) verify(c *urfave.Context) error {
 
 // verifyError adds the outputs there are to an error about one that is not.
 func verifyError(err error) error {
+	var mismatch *verify.MismatchError
+	if errors.As(err, &mismatch) {
+		return &hintError{err, "A is the float model, B one that was made from it"}
+	}
 	var limit *verify.LimitError
 	if !errors.As(err, &limit) {
 		return err

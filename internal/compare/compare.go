@@ -277,6 +277,9 @@ func (p *Pair) measure(meters []*drift.Meter, index int, o outcome) error {
 		var mine []int64
 		if out.Kind.Classes() && labels != nil && len(labels) == outer*inner {
 			mine, labels = labels, nil
+			if i := slices.IndexFunc(mine, func(v int64) bool { return v >= int64(classes) }); i >= 0 {
+				return fmt.Errorf("comparing output %s on %s: label %d, want less than the %d classes", name, o.sample.Name, mine[i], classes)
+			}
 		}
 		if err := meters[i].Add(index, Numbers(a), Numbers(b), outer, classes, inner, mine); err != nil {
 			return fmt.Errorf("comparing output %s on %s: %w", name, o.sample.Name, err)
