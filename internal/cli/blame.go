@@ -24,6 +24,8 @@ type blame struct {
 	ladder *ladder // nil where A cannot be converted
 	blamer *verify.Blamer
 	report *verify.Report
+	kinds  []compare.Override
+	fit    *dataset.Set // to fit biases and activations on; nil: B was made without data
 
 	own   map[string]onnxio.Constant // A's constants by name
 	other map[string]*onnxio.Tensor  // B's
@@ -36,11 +38,11 @@ const (
 	enough    = 0.25
 )
 
-// blameTensors ranks the quantized tensors of B.
-func (s *session) blameTensors(a, b *side, l *ladder, set *dataset.Set, kinds []compare.Override, r *verify.Report) error {
+// blameTensors ranks the quantized tensors of B. fit opens samples to calibrate on.
+func (s *session) blameTensors(a, b *side, l *ladder, set *dataset.Set, kinds []compare.Override, r *verify.Report, fit func() (*dataset.Set, error)) error {
 	progress := s.newProgress()
 	defer progress.stop()
-	bl := &blame{session: s, a: a, b: b, ladder: l, report: r, own: map[string]onnxio.Constant{}, other: map[string]*onnxio.Tensor{}}
+	bl := &blame{session: s, a: a, b: b, ladder: l, report: r, kinds: kinds, own: map[string]onnxio.Constant{}, other: map[string]*onnxio.Tensor{}}
 	for _, k := range a.Graph.Constants() {
 		bl.own[inPath(k.Path, k.Name)] = k
 	}
@@ -54,6 +56,11 @@ func (s *session) blameTensors(a, b *side, l *ladder, set *dataset.Set, kinds []
 	var err error
 	if bl.blamer, err = verify.NewBlamer(s.ctx, a.Side, set, kinds, r.Figures, s.threads); err != nil {
 		return err
+	}
+	if b.contents != nil && b.contents.About.Calibration != nil {
+		if bl.fit, err = fit(); err != nil {
+			return err
+		}
 	}
 	list := make([]verify.Suspect, len(names))
 	for i, name := range names {
@@ -146,7 +153,7 @@ func (bl *blame) remedies(list []verify.Suspect, progress *progress) error {
 		return nil
 	}
 	now := verify.MainDrift(bl.report.Figures)
-	was, bytes, err := bl.converted(nil)
+	was, bytes, err := bl.converted(nil, false)
 	if err != nil || !(was > 0) || now-now != 0 {
 		return err // equal models, or outputs that are not finite: nothing to forecast
 	}
@@ -166,12 +173,17 @@ func (bl *blame) remedies(list []verify.Suspect, progress *progress) error {
 		if changes[list[i].Tensor], err = bl.remedy(&list[i]); err != nil {
 			return err
 		}
-		left, size, err := bl.converted(changes)
+		left, size, err := bl.converted(changes, false)
 		if err != nil {
 			return fmt.Errorf("applying %s: %w", list[i].Remedy, err)
 		}
-		f.About = forecast(now, was, left, len(bl.b.contents.About.Activations) > 0)
+		f.About = now * left / was
 		f.Flags, f.PriceBytes = append(f.Flags, list[i].Remedy), size-bytes
+	}
+	if bl.fit != nil && len(f.Flags) > 0 {
+		if f.About, err = bl.fitted(now, changes); err != nil {
+			return err
+		}
 	}
 	if len(f.Flags) > 0 && f.About-f.About == 0 {
 		bl.report.Forecast = f
@@ -179,19 +191,27 @@ func (bl *blame) remedies(list []verify.Suspect, progress *progress) error {
 	return nil
 }
 
-// forecast says what is left of the drift now, when remedies bring that of a conversion without data from was to left.
-// Calibration takes a share off both; what quantized activations add stays.
-func forecast(now, was, left float64, activations bool) float64 {
-	if activations {
-		return max(now-max(was-left, 0), min(now, left))
+// fitted is the forecast where B was calibrated: calibration takes more of some tensors' drift than of others'.
+func (bl *blame) fitted(now float64, changes map[string]int) (float64, error) {
+	was, _, err := bl.converted(nil, true)
+	if err != nil {
+		return 0, err
 	}
-	return now * left / was
+	left, _, err := bl.converted(changes, true)
+	return now * left / was, err
 }
 
-// converted converts A again as B was, but for the widths of some tensors, and without data; it returns its drift and
-// its size. Codes alone cannot be exchanged in B: its biases are corrected for those that it has.
-func (bl *blame) converted(changes map[string]int) (float64, int64, error) {
-	r, err := bl.ladder.like(bl.b.contents.Tensors, changes)
+// converted converts A again as B was, but for the widths of some tensors, and returns its drift and its size. Codes
+// alone cannot be exchanged in B: its biases are corrected for those that it has.
+func (bl *blame) converted(changes map[string]int, withData bool) (float64, int64, error) {
+	o := convert.Options{}
+	if withData {
+		o.Samples, o.OutputKinds = bl.fit, bl.kinds
+		for _, a := range bl.b.contents.About.Activations {
+			o.ActBits = a.Bits
+		}
+	}
+	r, err := bl.ladder.like(bl.b.contents.Tensors, changes, o)
 	if err != nil {
 		return 0, 0, err
 	}

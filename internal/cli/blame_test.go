@@ -53,22 +53,6 @@ func remedied(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Logf("KL %v to %v, the forecast is %v", r.Forecast.Was, got, r.Forecast.About)
 }
 
-func TestForecast(t *testing.T) {
-	for _, c := range []struct {
-		now, was, left, want float64
-		activations          bool
-	}{
-		{0.02, 0.04, 0.01, 0.005, false}, // calibration halved both
-		{0.05, 0.04, 0.01, 0.02, true},   // 0.01 of activations stays
-		{0.02, 0.04, 0.01, 0.01, true},   // not below what is left of weights
-		{0.02, 0.04, 0.05, 0.02, true},   // worse is not forecast with activations
-	} {
-		if got := forecast(c.now, c.was, c.left, c.activations); math.Abs(got-c.want) > 1e-12 {
-			t.Errorf("%+v: %v", c, got)
-		}
-	}
-}
-
 func TestShellQuote(t *testing.T) {
 	for word, want := range map[string]string{
 		"conv1.weight=8": "conv1.weight=8", "onnx::Conv_12=6": "onnx::Conv_12=6", "": "''", "a b": "'a b'", `If "x" / w`: `'If "x" / w'`, "it's": `'it'\''s'`, "$(x)": "'$(x)'",

@@ -46,33 +46,39 @@ func (s *session) samples(c *urfave.Context, m *onnxio.Model, take int) (*datase
 	if !hasData(c) {
 		return nil, kinds, unusedDataFlags(c)
 	}
+	set, err := openData(c, m, take)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.files = append(s.files, set.Files()...)
+	return set, kinds, s.feeding(set)
+}
+
+// openData opens the data that the flags name; take is as for samples.
+func openData(c *urfave.Context, m *onnxio.Model, take int) (*dataset.Set, error) {
+	var err error
 	o := dataset.Options{Path: c.String("data"), Samples: take, Outputs: dataset.OutputNames(m.Graph)}
 	if c.IsSet("image") {
 		o.Image = c.StringSlice("image")
 	}
 	if c.IsSet("samples") {
 		if o.Samples, err = wholeNumber("--samples", c.String("samples"), 1, maxSamples); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	if c.IsSet("synthetic") {
 		if c.IsSet("data") {
-			return nil, nil, usagef("reading arguments: --data and --synthetic exclude each other")
+			return nil, usagef("reading arguments: --data and --synthetic exclude each other")
 		}
 		if o.Synthetic, err = wholeNumber("--synthetic", c.String("synthetic"), 1, maxSamples); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		o.Samples = 0
 	}
 	if o.Seed, err = strconv.ParseUint(c.String("seed"), 10, 64); err != nil {
-		return nil, nil, usagef("reading --seed: want a whole number not below 0, got %q", c.String("seed"))
+		return nil, usagef("reading --seed: want a whole number not below 0, got %q", c.String("seed"))
 	}
-	set, err := dataset.Open(dataset.Inputs(m.Graph), o)
-	if err != nil {
-		return nil, nil, err
-	}
-	s.files = append(s.files, set.Files()...)
-	return set, kinds, s.feeding(set)
+	return dataset.Open(dataset.Inputs(m.Graph), o)
 }
 
 // unusedDataFlags refuses flags that only say how data are read where there are none.

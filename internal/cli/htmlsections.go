@@ -136,8 +136,8 @@ func (h *htmlReport) blameBlocks() []page.Block {
 		t.Rows = append(t.Rows, row)
 	}
 	if f := h.result.Forecast; f != nil {
-		return []page.Block{t, page.Text(fmt.Sprintf("With %s the drift of %.4g would become about %.3g, for %s: convert with %s", remedyCount(len(f.Flags)), f.Was, f.About,
-			priceText(&f.PriceBytes), escape(strings.Join(f.Flags, " "))))}
+		return []page.Block{t, page.Text(fmt.Sprintf("With %s the drift of %.4g would become about %.3g, for %s. Flags of convert:", remedyCount(len(f.Flags)), f.Was, f.About,
+			priceText(&f.PriceBytes))), page.Code(escape(strings.Join(f.Flags, " ")))}
 	}
 	return []page.Block{t}
 }
@@ -318,7 +318,7 @@ func (h *htmlReport) activationTable() page.Block {
 	for _, a := range h.b.contents.About.Activations {
 		c := page.Cell{Text: "-"}
 		if share, ok := outside[a.Name]; ok {
-			c = page.Cell{Text: fmt.Sprintf("%.3g %%", 100*share), Bar: share}
+			c = page.Cell{Text: fmt.Sprintf("%.3g %%", 100*share)}
 		}
 		t.Rows = append(t.Rows, []page.Cell{{Text: escape(a.Name)}, {Text: fmt.Sprint(a.Bits)}, {Text: fmt.Sprintf("%.4g", a.Low)}, {Text: fmt.Sprintf("%.4g", a.High)}, c})
 	}

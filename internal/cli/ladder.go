@@ -111,9 +111,9 @@ func (l *ladder) convert(o convert.Options) (*rung, error) {
 }
 
 // like converts the model as a container was, with its widths and what it was asked to keep, but for the tensors of
-// changes, which get other bits, 0 to stay float.
-func (l *ladder) like(list []convert.Coverage, changes map[string]int) (*rung, error) {
-	o := convert.Options{Bits: 8}
+// changes, which get other bits, 0 to stay float. o holds what else it is told.
+func (l *ladder) like(list []convert.Coverage, changes map[string]int, o convert.Options) (*rung, error) {
+	o.Bits = maxBits
 	for _, c := range list {
 		bits, changed := changes[c.Name]
 		switch {

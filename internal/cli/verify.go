@@ -8,6 +8,7 @@ import (
 	urfave "github.com/urfave/cli/v2"
 
 	"bq/convert"
+	"bq/internal/dataset"
 	"bq/internal/infer"
 	"bq/onnxio"
 	"bq/onnxio/onnxgo"
@@ -87,7 +88,7 @@ func (s *session) verify(c *urfave.Context) error {
 	}
 	steps := s.newLadder(a.input, b.contents)
 	if c.Bool("blame") {
-		if err := s.blameTensors(a, b, steps, set, kinds, r); err != nil {
+		if err := s.blameTensors(a, b, steps, set, kinds, r, func() (*dataset.Set, error) { return openData(c, a.Graph, calibrationSamples) }); err != nil {
 			return err
 		}
 	}

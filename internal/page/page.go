@@ -53,6 +53,9 @@ type Block interface{ html() (template.HTML, error) }
 // Text is a paragraph.
 type Text string
 
+// Code is what a person copies into a terminal.
+type Code string
+
 // Tiles are a few figures that stand for the whole.
 type Tiles []Tile
 
@@ -141,6 +144,8 @@ func (p *Page) HTML() ([]byte, error) {
 var fragments = template.Must(template.New("").Funcs(template.FuncMap{"show": Block.html, "percent": percent, "uri": uri}).Parse(`
 {{define "text"}}<p>{{.}}</p>
 {{end}}
+{{define "code"}}<pre class="scroll" tabindex="0"><code>{{.}}</code></pre>
+{{end}}
 {{define "tiles"}}<dl class="tiles">
 {{range .}}<div><dt>{{.Name}}</dt><dd>{{.Figure}}{{if .Note}} <small>{{.Note}}</small>{{end}}</dd></div>
 {{end}}</dl>
@@ -184,6 +189,7 @@ func render(name string, data any) (template.HTML, error) {
 }
 
 func (t Text) html() (template.HTML, error)     { return render("text", string(t)) }
+func (c Code) html() (template.HTML, error)     { return render("code", string(c)) }
 func (t Tiles) html() (template.HTML, error)    { return render("tiles", t) }
 func (d Details) html() (template.HTML, error)  { return render("details", d) }
 func (t Table) html() (template.HTML, error)    { return render("table", t) }

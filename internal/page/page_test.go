@@ -38,7 +38,7 @@ func full(t testing.TB, layers int) *Page {
 	return &Page{
 		Title: evil, Lead: evil, Verdict: Verdict{"FAIL", evil, Bad}, Foot: evil,
 		Sections: []Section{
-			{"verdict", "Verdict", []Block{Text(evil), Tiles{{"KL", "0.01", evil}}, Table{Caption: evil, Columns: []Column{{evil, false}, {"b", true}, {"c", false}}, Rows: rows}}},
+			{"verdict", "Verdict", []Block{Text(evil), Code(evil), Tiles{{"KL", "0.01", evil}}, Table{Caption: evil, Columns: []Column{{evil, false}, {"b", true}, {"c", false}}, Rows: rows}}},
 			{"size", "Size", []Block{
 				Parts{evil, []Part{{evil, "10", 10}, {"none", "0", 0}, {"c", "30", 30}}},
 				Curve{Caption: evil, X: "bytes", Y: evil, LogX: true, LogY: true, Line: []Point{{20e3, 1, evil}, {90e3, 1e-4, "b"}}, Marked: []Point{{30e3, 0.5, evil}}},
