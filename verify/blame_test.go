@@ -24,16 +24,16 @@ func TestRank(t *testing.T) {
 	}
 }
 
-// Ten samples, one of KL 8 and the others of 0.2: mean 0.98, so sizes are 8.196 and 0.396, together 11.76. Of three to
-// choose, 8.196 * 3 is more than that: the large one is taken for sure. The others, 3.564 together, are taken at steps
-// of 1.782 from 0.891 on: the third (0.396*3 = 1.188 is the first above it) and the seventh (2.772 above 2.673). Each
-// weighs 1.782/0.396 = 4.5.
+// Ten samples, one of KL 8.2 and the others of 0.2, together 10: in units of the mean 8.2 and 0.2, and with the floor of
+// 0.2 sizes of 8.4 and 0.4, together 12. Of three to choose, 8.4 * 3 is more than that: the large one is taken for sure.
+// The others, 3.6 together, are taken at steps of 1.8 from 0.9 on: the third (1.2 is the first sum above 0.9) and the
+// seventh (2.8 above 2.7). Each weighs 1.8/0.4 = 4.5.
 func TestChooseByHand(t *testing.T) {
 	var known []drift.SampleKL
 	for i := range 10 {
 		known = append(known, drift.SampleKL{Sample: i, KL: 0.2})
 	}
-	known[4].KL = 8
+	known[4].KL = 8.2
 	samples, weights := choose(10, 3, known)
 	// without sample 4 the third is sample 2, the seventh sample 7
 	if !slices.Equal(samples, []int{2, 4, 7}) {
@@ -43,6 +43,14 @@ func TestChooseByHand(t *testing.T) {
 		if math.Abs(weights[i]-want) > 1e-9 {
 			t.Errorf("sample %d weighs %v, want %v", i, weights[i], want)
 		}
+	}
+}
+
+// Spread counts four times: of two samples of equal KL, one with all the spread, sizes are 1 + 0.2 + 8 and 1 + 0.2.
+func TestSizesByHand(t *testing.T) {
+	got := sizes([]drift.SampleKL{{Sample: 3, KL: 0.1, Spread: 0.5}, {Sample: 5, KL: 0.1}})
+	if len(got) != 2 || got[0].sample != 3 || math.Abs(got[0].size-9.2) > 1e-12 || math.Abs(got[1].size-1.2) > 1e-12 {
+		t.Errorf("sizes %v", got)
 	}
 }
 

@@ -338,6 +338,10 @@ func (s *session) blameTable(r *verify.Report) {
 	}
 	if f := r.Forecast; f != nil {
 		what := map[bool]string{true: "KL", false: "noise/signal"}[unit == "nats"]
+		if f.About >= f.Was {
+			s.printf("%s: no better on these samples\n", remedyCount(len(f.Flags)))
+			return
+		}
 		s.printf("%s: %s %.4g to about %.3g, %s\n", remedyCount(len(f.Flags)), what, f.Was, f.About, strings.TrimSpace(priceText(&f.PriceBytes)))
 	}
 }

@@ -72,10 +72,12 @@ type Figures struct {
 	BySample   []SampleKL // all of them, in the order in which they were added
 }
 
-// SampleKL is the mean KL of the rows of one sample.
+// SampleKL is the mean KL of the rows of one sample. Spread is how far the reference is from being sure, the mean of
+// 1 - sum p^2: what a sample's KL is in proportion to when noise of equal power in all scores is small.
 type SampleKL struct {
 	Sample int
 	KL     float64
+	Spread float64
 }
 
 // Drift is the one figure that limits and searches use: mean KL of a class output, noise power over signal power of
@@ -107,7 +109,7 @@ type Meter struct {
 // cluster is what one sample adds.
 type cluster struct {
 	sample, rows, labelled int
-	kl, agree              float64
+	kl, spread, agree      float64
 	hitRef, hitGot         float64
 	lossRef, lossGot       float64
 }
@@ -178,9 +180,10 @@ func (m *Meter) addRow(c *cluster, ref, got []float32, at, classes, inner int, l
 	}
 	a, b := top(m.logRef), top(m.logGot)
 	m.logarithms()
-	kl := divergence(m.logRef, m.logGot)
+	kl, squares := divergence(m.logRef, m.logGot)
 	c.rows++
 	c.kl += kl
+	c.spread += 1 - squares
 	m.rowKL = append(m.rowKL, float32(kl))
 	if a >= 0 && a == b {
 		c.agree++
@@ -242,16 +245,16 @@ func logProbs(row []float64) {
 	}
 }
 
-// divergence returns sum exp(a)*(a-b) over the logarithms of two distributions. A class of probability zero adds
-// nothing; one that is NaN on either side makes the sum NaN.
-func divergence(a, b []float64) float64 {
-	kl := 0.0
+// divergence returns sum exp(a)*(a-b) over the logarithms of two distributions, and sum exp(a)^2. A class of
+// probability zero adds nothing; one that is NaN on either side makes the sum NaN.
+func divergence(a, b []float64) (kl, squares float64) {
 	for i := range a {
 		if p := math.Exp(a[i]); p != 0 || b[i] != b[i] {
 			kl += p * (a[i] - b[i])
+			squares += p * p
 		}
 	}
-	return kl
+	return kl, squares
 }
 
 // Figures returns the drift of all samples so far.
@@ -352,7 +355,7 @@ func (m *Meter) bySample() []SampleKL {
 	list := make([]SampleKL, 0, len(m.clusters))
 	for _, c := range m.clusters {
 		if c.rows > 0 {
-			list = append(list, SampleKL{c.sample, c.kl / float64(c.rows)})
+			list = append(list, SampleKL{c.sample, c.kl / float64(c.rows), c.spread / float64(c.rows)})
 		}
 	}
 	return list

@@ -52,7 +52,7 @@ func TestProbsByHand(t *testing.T) {
 	}
 	// in the order of the samples, though the second of another meter is the worse
 	turned := meter(t, Probs, [2][]float32{{0.25, 0.75}, {0.25, 0.75}}, [2][]float32{{0.5, 0.5}, {0.25, 0.75}}).Figures()
-	if len(turned.BySample) != 2 || turned.BySample[0] != (SampleKL{0, 0}) || turned.BySample[1].Sample != 1 || !near(turned.BySample[1].KL, half, tight) || turned.Worst[0].Sample != 1 {
+	if len(turned.BySample) != 2 || turned.BySample[0] != (SampleKL{0, 0, 1 - 0.0625 - 0.5625}) || turned.BySample[1].Sample != 1 || !near(turned.BySample[1].KL, half, tight) || !near(turned.BySample[1].Spread, 0.5, tight) || turned.Worst[0].Sample != 1 {
 		t.Errorf("by sample %v, worst %v", turned.BySample, turned.Worst)
 	}
 }
