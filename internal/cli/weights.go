@@ -25,7 +25,7 @@ func weightHistogram(c convert.Coverage, q *packing.Quant, weights []float32, bi
 	if len(weights) == 0 || len(weights) != l.Elements() {
 		return page.Histogram{}, false
 	}
-	h := page.Histogram{Caption: fmt.Sprintf("%s: %s, %d bits, %s", escape(c.Name), memberText(c), c.Bits, plural(1<<c.Bits, "level"))}
+	h := page.Histogram{Name: escape(c.Name), Caption: fmt.Sprintf("%s, %d bits, %s", memberText(c), c.Bits, plural(1<<c.Bits, "level"))}
 	if 1<<c.Bits <= levelsShown {
 		h.Levels = unitLevels(q)
 		for i := 1; i < len(h.Levels); i++ {

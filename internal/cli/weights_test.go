@@ -24,7 +24,7 @@ func TestAffineHistogramByHand(t *testing.T) {
 	if !slices.Equal(h.Levels, []float64{0, 1, 2, 3}) || !slices.Equal(h.Edges, []float64{0.5, 1.5, 2.5}) {
 		t.Errorf("levels %v, edges %v", h.Levels, h.Edges)
 	}
-	if want := "w: affine p=0 channel, 2 bits, 4 levels"; h.Caption != want {
+	if want := "affine p=0 channel, 2 bits, 4 levels"; h.Caption != want || h.Name != "w" {
 		t.Errorf("caption %q, want %q", h.Caption, want)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html/template"
+	"strconv"
 	"strings"
 )
 
@@ -159,7 +160,7 @@ var fragments = template.Must(template.New("").Funcs(template.FuncMap{"show": Bl
 <div class="scroll" role="region" aria-label="{{.Caption}}" tabindex="0"><table aria-label="{{.Caption}}">
 <thead><tr>{{range .Columns}}<th scope="col"{{if .Number}} class="n"{{end}}>{{.Title}}</th>{{end}}</tr></thead>
 <tbody>
-{{$columns := .Columns}}{{range .Rows}}<tr>{{range $i, $c := .}}{{$n := (index $columns $i).Number}}{{if eq $i 0}}<th scope="row">{{$c.Text}}</th>{{else}}<td{{if or $n $c.Tone}} class="{{if $n}}n{{if $c.Tone}} {{end}}{{end}}{{$c.Tone}}"{{end}}>{{$c.Text}}{{if gt $c.Bar 0.0}}<svg class="bar" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true"><rect width="{{percent $c.Bar}}" height="4"/></svg>{{end}}</td>{{end}}{{end}}</tr>
+{{$columns := .Columns}}{{range .Rows}}<tr>{{range $i, $c := .}}{{$n := (index $columns $i).Number}}{{if eq $i 0}}<th scope="row">{{$c.Text}}</th>{{else}}<td{{if or $n $c.Tone}} class="{{if $n}}n{{if $c.Tone}} {{end}}{{end}}{{$c.Tone}}"{{end}}>{{$c.Text}}{{if gt $c.Bar 0.0}}<i style="width:{{percent $c.Bar}}%"></i>{{end}}</td>{{end}}{{end}}</tr>
 {{end}}</tbody></table></div>
 </figure>
 {{end}}
@@ -174,7 +175,7 @@ var fragments = template.Must(template.New("").Funcs(template.FuncMap{"show": Bl
 `))
 
 // percent writes a share as a width of 100, at least visible.
-func percent(share float64) string { return decimal(max(0.5, 100*min(1, share))) }
+func percent(share float64) string { return strconv.Itoa(int(max(1, 100*min(1, share)))) }
 
 func uri(png []byte) template.URL {
 	return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(png))

@@ -136,7 +136,8 @@ func (s Strip) html() (template.HTML, error) {
 
 // Histogram counts values in equal bins, with the levels that a quantizer gives them and the edges between.
 type Histogram struct {
-	Caption   string
+	Name      string  // what is counted; read out in place of the picture
+	Caption   string  // more about it
 	Low, High float64 // of the bins together; High above Low
 	Counts    []int
 	Levels    []float64
@@ -165,7 +166,7 @@ func (h Histogram) html() (template.HTML, error) {
 		most = max(most, n)
 	}
 	x := scale{h.Low, h.High, 4, chartWidth - 4, false}
-	d := newDrawing(height, h.Caption)
+	d := newDrawing(height, h.Name)
 	d.path("edge", strokes(x, h.Edges, top, base))
 	d.path("count", skyline(h.Counts, most, x, top, base))
 	d.path("level", strokes(x, h.Levels, base-6, base+4))
@@ -174,7 +175,7 @@ func (h Histogram) html() (template.HTML, error) {
 			d.text(at, height-3, "middle", "", tickText(v))
 		}
 	}
-	return figure{h.Caption, d.end()}.html()
+	return figure{strings.TrimPrefix(h.Name+": "+h.Caption, ": "), d.end()}.html()
 }
 
 // skyline draws bins as one shape: the heights of its steps are whole units, any that counts something at least one.
