@@ -99,6 +99,9 @@ func stepSummary(r *verify.Report) string {
 		}
 		b.WriteString("\n")
 	}
+	for _, n := range r.Notes {
+		b.WriteString(markdown(n) + "\n\n")
+	}
 	b.WriteString("| output | kind | rows | KL mean, nats | p99 | max | same top-1 | SQNR | accuracy | nll |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, o := range r.Outputs {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(append([]string{markdown(o.Name)}, outputCells(o)...), " | "))

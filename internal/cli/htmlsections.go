@@ -38,7 +38,7 @@ func (h *htmlReport) page() *page.Page {
 			p.Sections = append(p.Sections, page.Section{ID: id, Title: title, Blocks: blocks})
 		}
 	}
-	add("verdict", "Verdict", h.tiles(), gateTable(r), outputTable(r))
+	add("verdict", "Verdict", append(append([]page.Block{h.tiles(), gateTable(r)}, noteBlocks(r)...), outputTable(r))...)
 	add("blame", "Most to blame", h.blameBlocks()...)
 	add("size", "Size and drift", h.curveBlock(), h.partsBlock())
 	add("layers", "Layers", h.layerTable(), h.nodeTable())
@@ -100,6 +100,15 @@ func gateTable(r *verify.Report) page.Block {
 		return page.Text("No limit was given: nothing is gated.")
 	}
 	return t
+}
+
+// noteBlocks says which limits the samples do not decide.
+func noteBlocks(r *verify.Report) []page.Block {
+	var list []page.Block
+	for _, n := range r.Notes {
+		list = append(list, page.Text(escape(n)))
+	}
+	return list
 }
 
 func outputTable(r *verify.Report) page.Block {
