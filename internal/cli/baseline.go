@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	urfave "github.com/urfave/cli/v2"
 
@@ -142,45 +143,44 @@ func (w *verifyFiles) compare(r *verify.Report) error {
 	return w.foreign(r.Compare(w.base, w.path, w.tolerance))
 }
 
-// write writes the baseline, unless a limit fails, and the reports.
+// write writes the baseline, unless a limit fails, and the reports. All is made before the first file is written.
 func (w *verifyFiles) write(r *verify.Report) error {
-	if w.update != nil && r.Verdict == verify.Fail {
+	baseline := w.update
+	if baseline != nil && r.Verdict == verify.Fail {
 		w.warn("baseline %s is not written: a limit fails", w.path)
-	} else if w.update != nil {
-		b, err := encodeJSON(r.ForBaseline())
-		if err != nil {
+		baseline = nil
+	}
+	files := []madeFile{
+		{target: baseline, make: func() ([]byte, error) { return encodeJSON(r.ForBaseline()) }},
+		{target: w.junit, make: func() ([]byte, error) { return junitXML(r) }},
+		{target: w.report, make: w.html.bytes},
+	}
+	files = slices.DeleteFunc(files, func(f madeFile) bool { return f.target == nil })
+	for i := range files {
+		var err error
+		if files[i].content, err = files[i].make(); err != nil {
 			return err
 		}
-		if err := w.update.writeBytes(b); err != nil {
+	}
+	for _, f := range files {
+		if err := f.target.writeBytes(f.content); err != nil {
 			return err
 		}
+	}
+	if baseline != nil {
 		w.note("baseline %s written", w.path)
-	}
-	if w.junit != nil {
-		b, err := junitXML(r)
-		if err != nil {
-			return err
-		}
-		if err := w.junit.writeBytes(b); err != nil {
-			return err
-		}
-	}
-	if w.report != nil {
-		if err := w.html.collect(); err != nil {
-			return err
-		}
-		b, err := w.html.page().HTML()
-		if err != nil {
-			return err
-		}
-		if err := w.report.writeBytes(b); err != nil {
-			return err
-		}
 	}
 	if w.annotate {
 		w.session.annotate(r)
 	}
 	return nil
+}
+
+// madeFile is a file to be written, and how its content is made.
+type madeFile struct {
+	target  *target // nil: it was not asked for
+	make    func() ([]byte, error)
+	content []byte
 }
 
 // writeBytes writes the target and reads it again.

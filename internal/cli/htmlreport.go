@@ -43,6 +43,14 @@ const (
 	curveSamples = 64 // for each point of the curve
 )
 
+// bytes makes the page.
+func (h *htmlReport) bytes() ([]byte, error) {
+	if err := h.collect(); err != nil {
+		return nil, err
+	}
+	return h.page().HTML()
+}
+
 // collect measures and reads everything. The models have run already.
 func (h *htmlReport) collect() error {
 	progress := h.newProgress()

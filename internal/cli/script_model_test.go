@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"bufio"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -107,6 +109,30 @@ func stopped(ts *testscript.TestScript, _ bool, args []string) {
 	cmd.Wait()
 	if got := cmd.ProcessState.ExitCode(); got != want {
 		ts.Fatalf("%v exits with %d after %s, want %d", args[2:], got, args[0], want)
+	}
+}
+
+// phase SIGNAL N WORDS PROGRAM ARGS... starts a program, sends it INT or TERM when a line of its stderr says WORDS, and
+// wants its exit status to be N.
+func phase(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	cmd := exec.Command(args[3], args[4:]...)
+	cmd.Dir, cmd.Env = ts.MkAbs("."), append(os.Environ(), "TMPDIR="+ts.Getenv("TMPDIR"))
+	out, err := cmd.StderrPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	said := false
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		fmt.Fprintln(ts.Stderr(), lines.Text())
+		if !said && strings.Contains(lines.Text(), args[2]) {
+			said = true
+			cmd.Process.Signal(map[string]os.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM}[args[0]])
+		}
+	}
+	cmd.Wait()
+	if got := cmd.ProcessState.ExitCode(); !said || got != want {
+		ts.Fatalf("%v exits with %d, want %d after %q", args[3:], got, want, args[2])
 	}
 }
 

@@ -55,6 +55,7 @@ func TestScripts(t *testing.T) {
 			"layers":   layers,
 			"tensor":   tensor,
 			"stopped":  stopped,
+			"phase":    phase,
 			"remedied": remedied,
 		},
 	})
