@@ -25,7 +25,8 @@ const about = `bq makes trained ONNX models small without retraining and proves 
 // statusHelp is the end of every help text.
 const statusHelp = `
 EXIT STATUS:
-   0 done, 1 error, 2 usage, 3 drift above a limit; 130 and 143 after SIGINT and SIGTERM
+   0 done, 1 error, 2 usage, 3 drift above a limit or a baseline, or a difference
+   under diff --exit-code; 130 and 143 after SIGINT and SIGTERM
 `
 
 const commandTemplate = `NAME:
