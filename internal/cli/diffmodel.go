@@ -26,13 +26,13 @@ type tensorChange struct {
 
 // The ways in which tensors and nodes differ.
 const (
-	added    = "added"
-	removed  = "removed"
-	widths   = "bits"   // another number of bits, and so mostly other values
-	values   = "values" // other values of the same bits
-	storage  = "bytes"  // the same values in another number of bytes
-	rewired  = "changed"
-	reshaped = "shape %v, was %v"
+	changeAdded   = "added"
+	changeRemoved = "removed"
+	changeBits    = "bits"   // another number of bits, and so mostly other values
+	changeValues  = "values" // other values of the same bits
+	changeBytes   = "bytes"  // the same values in another number of bytes
+	changeNode    = "changed"
+	otherShape    = "shape %v, was %v"
 )
 
 // nodeChange is a node that differs: known by its outputs, as names of nodes need not be unique.
@@ -126,7 +126,7 @@ func (s *session) containerContents(path string) (*modelContents, error) {
 	return newContents(rec.Model, m, c.Tensors, func() {}), nil
 }
 
-// newContents lists the constants of m, of any type, with the widths that list knows of, and its nodes.
+// newContents lists the constants of m, of any type, with the changeBits that list knows of, and its nodes.
 func newContents(record verify.Model, m *onnxio.Model, list []convert.Coverage, close func()) *modelContents {
 	known := make(map[string]convert.Coverage, len(list))
 	for _, c := range list {
@@ -192,14 +192,14 @@ func nodeChanges(a, b []placed) []nodeChange {
 		was[n.name] = true
 		switch text, ok := now[n.name]; {
 		case !ok:
-			list = append(list, nodeChange{n.name, n.op, removed})
+			list = append(list, nodeChange{n.name, n.op, changeRemoved})
 		case text != n.text:
-			list = append(list, nodeChange{n.name, n.op, rewired})
+			list = append(list, nodeChange{n.name, n.op, changeNode})
 		}
 	}
 	for _, n := range b {
 		if !was[n.name] {
-			list = append(list, nodeChange{n.name, n.op, added})
+			list = append(list, nodeChange{n.name, n.op, changeAdded})
 		}
 	}
 	return list
@@ -220,7 +220,7 @@ func (s *session) compareTensors(a, b []stored) ([]tensorChange, error) {
 		was[t.name] = true
 		other, ok := now[t.name]
 		if !ok {
-			list = append(list, tensorChange{Name: t.name, Change: removed, Was: &t.bits, WasBytes: &t.bytes})
+			list = append(list, tensorChange{Name: t.name, Change: changeRemoved, Was: &t.bits, WasBytes: &t.bytes})
 			continue
 		}
 		c, err := compareTensor(t, other)
@@ -233,7 +233,7 @@ func (s *session) compareTensors(a, b []stored) ([]tensorChange, error) {
 	}
 	for _, t := range b {
 		if !was[t.name] {
-			list = append(list, tensorChange{Name: t.name, Change: added, Now: &t.bits, NowBytes: &t.bytes})
+			list = append(list, tensorChange{Name: t.name, Change: changeAdded, Now: &t.bits, NowBytes: &t.bytes})
 		}
 	}
 	return list, nil
@@ -256,11 +256,11 @@ func compareTensor(a, b stored) (tensorChange, error) {
 	}
 	switch {
 	case a.bits != b.bits:
-		c.Change = widths
+		c.Change = changeBits
 	case !equal:
-		c.Change = values
+		c.Change = changeValues
 	case a.bytes != b.bytes:
-		c.Change = storage
+		c.Change = changeBytes
 	}
 	return c, nil
 }
@@ -269,7 +269,7 @@ func compareTensor(a, b stored) (tensorChange, error) {
 // there is no such number.
 func difference(x, y *onnxio.Array) (equal bool, largest *float64, why string) {
 	if !slices.Equal(x.Shape, y.Shape) {
-		return false, nil, fmt.Sprintf(reshaped, y.Shape, x.Shape)
+		return false, nil, fmt.Sprintf(otherShape, y.Shape, x.Shape)
 	}
 	if x.Type != y.Type {
 		return false, nil, fmt.Sprintf("type %v, was %v", y.Type, x.Type)
@@ -282,7 +282,7 @@ func difference(x, y *onnxio.Array) (equal bool, largest *float64, why string) {
 		equal, m = false, 1 // at least: large integers are rounded below
 	}
 	for i := range x.Len() {
-		p, q := number(x, i), number(y, i)
+		p, q := numberAt(x, i), numberAt(y, i)
 		if p == q || p != p && q != q {
 			continue
 		}
@@ -299,8 +299,8 @@ func difference(x, y *onnxio.Array) (equal bool, largest *float64, why string) {
 	return equal, &m, ""
 }
 
-// number returns element i of an array of numbers. Integers beyond 2^53 are rounded.
-func number(a *onnxio.Array, i int) float64 {
+// numberAt returns element i of an array of numbers. Integers beyond 2^53 are rounded.
+func numberAt(a *onnxio.Array, i int) float64 {
 	switch d := a.Data.(type) {
 	case []float32:
 		return float64(d[i])
@@ -343,10 +343,10 @@ func (s *session) tensorChanges(list []tensorChange) {
 
 func (c tensorChange) cells() []string {
 	switch c.Change {
-	case added:
-		return []string{added, fmt.Sprintf("%d bits", *c.Now), fmt.Sprintf("%s bytes", thousands(*c.NowBytes))}
-	case removed:
-		return []string{removed, fmt.Sprintf("%d bits", *c.Was), fmt.Sprintf("%s bytes", thousands(*c.WasBytes))}
+	case changeAdded:
+		return []string{changeAdded, fmt.Sprintf("%d bits", *c.Now), fmt.Sprintf("%s bytes", thousands(*c.NowBytes))}
+	case changeRemoved:
+		return []string{changeRemoved, fmt.Sprintf("%d bits", *c.Was), fmt.Sprintf("%s bytes", thousands(*c.WasBytes))}
 	}
 	width := fmt.Sprintf("bits %d -> %d", *c.Was, *c.Now)
 	if *c.Was == *c.Now {
