@@ -34,16 +34,7 @@ func (c Codec) String() string { return codecNames[c] }
 // codecName names the codec of a code stream as --codec does.
 func codecName(c packing.Codec) string { return c.Name() }
 
-// store chooses how the codes of q, a tensor of the given shape, are stored.
-func (c Codec) store(q *packing.Quant, shape []int64) {
-	switch c {
-	case CodecNone:
-		q.Codec = packing.CodecPacked
-	case CodecHuffman:
-		q.Codec = packing.CodecHuffman
-	case CodecRange:
-		q.Codec = packing.CodecRange
-	default:
-		q.Codec = q.Smallest(shape)
-	}
+// packing returns the codec as a container's writer takes it.
+func (c Codec) packing() packing.Codec {
+	return [...]packing.Codec{packing.CodecAuto, packing.CodecPacked, packing.CodecHuffman, packing.CodecRange}[c]
 }

@@ -49,7 +49,8 @@ type job struct {
 	q         *quantized
 	data      []byte // kept: the raw values, where bias correction changed them
 	store     Codec
-	recurrent bool // the change of data belongs to the codes of a recurrent layer
+	entry     packing.Entry // what the container holds of it
+	recurrent bool          // the change of data belongs to the codes of a recurrent layer
 }
 
 // Convert reads the model of src and writes a container to w. The model is not changed. Errors name the tensor or
@@ -333,6 +334,7 @@ func (c *converter) put(w *packing.Writer, i int) error {
 		if err := w.Tensor(t); err != nil {
 			return err
 		}
+		j.entry = w.Last()
 	}
 	c.result.Tensors[i], err = j.coverage()
 	j.q.release()
@@ -419,15 +421,10 @@ func (j *job) tensor() (*packing.Tensor, error) {
 	return t, nil
 }
 
-// packed returns the job's codes as the container takes them, in the codec that is chosen for them once.
+// packed returns the job's codes as the container takes them.
 func (j *job) packed() *packing.Quant {
 	q := j.q.packed()
-	if !j.q.stored {
-		j.store.store(q, j.Tensor.Dims)
-		j.q.codec, j.q.stored = q.Codec, true
-		j.q.codesLen = q.CodesLen(j.Tensor.Dims, q.Codec)
-	}
-	q.Codec = j.q.codec
+	q.Codec = j.store.packing()
 	return q
 }
 
@@ -491,9 +488,8 @@ func (j *job) coverage() (Coverage, error) {
 	v.Reason = j.reason
 	if j.q != nil {
 		v.Method, v.P = j.q.member()
-		q := j.packed()
-		v.Bits, v.Group, v.Codec = j.q.Bits, groupName(j.q.Layout), codecName(q.Codec)
-		v.Bytes, v.SQNR = int64(q.StoredLen()-packing.PackedLen(q.Len(), q.Bits)+j.q.codesLen), j.q.sqnr
+		v.Bits, v.Group, v.Codec = j.q.Bits, groupName(j.q.Layout), codecName(j.entry.Codec)
+		v.Bytes, v.SQNR = j.entry.CodesBytes+j.entry.ScalesBytes, j.q.sqnr
 	}
 	return v, err
 }

@@ -89,10 +89,6 @@ type quantized struct {
 	spec    balance.Spec
 	entropy bool    // integers times a step, for an entropy coder
 	sqnr    float64 // dB
-	stored  bool    // codec and codesLen are known
-
-	codec    packing.Codec
-	codesLen int // bytes of the codes in that codec
 }
 
 // release lets go of the codes, which take most of the memory. A nil q has none.

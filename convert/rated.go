@@ -227,7 +227,7 @@ func (r *rated) search(compensate bool) error {
 		}
 		next := r.nextKnob(s, knob, fine, coarse)
 		if next == 0 {
-			break
+			return r.outOfReach()
 		}
 		if next == knob {
 			if over <= 0 {
@@ -236,6 +236,9 @@ func (r *rated) search(compensate bool) error {
 			next *= 1.01
 		}
 		knob = next
+	}
+	if coarse != nil { // whole bits leave gaps
+		return r.codeAll(coarse.knob, compensate)
 	}
 	return r.outOfReach()
 }

@@ -243,6 +243,5 @@ func (j *job) settle(q *quantized, w []float32) {
 	defer buffers.put(got)
 	q.decoded(j.Tensor.Type, *got)
 	q.sqnr = balance.SQNR(w, *got)
-	q.stored = false
 	j.q = q
 }

@@ -22,6 +22,7 @@ type Writer struct {
 	graph   *blob  // nil until it is written
 	entries []byte // encoded
 	count   int
+	last    Entry
 	names   map[string]bool
 	data    *zstd.Encoder // for large kept tensors: more speed; graph and index get more effort
 	err     error         // the first failure of dst or misuse; final
@@ -110,6 +111,7 @@ func (w *Writer) Tensor(t *Tensor) error {
 		w.quant(&e, t.Quant)
 	}
 	w.pad()
+	w.last = e
 	w.entries = e.appendTo(w.entries)
 	w.names[t.Name] = true
 	w.count++
@@ -118,6 +120,9 @@ func (w *Writer) Tensor(t *Tensor) error {
 
 // mostNumbers is the most bytes of a kept tensor's data that are worth the time of CodecNumbers.
 const mostNumbers = 1 << 16
+
+// Last returns the entry of the tensor that was written last: its codec, and the bytes of its parts.
+func (w *Writer) Last() Entry { return w.last }
 
 // keptData returns the data of a kept tensor of n elements as stored.
 func (w *Writer) keptData(b []byte, n int64) (Codec, []byte) {
