@@ -15,7 +15,7 @@ import (
 // rates (recipe.md A1.2).
 
 // sensitivitySamples bounds how many samples a sensitivity is measured on.
-const sensitivitySamples = 32
+const sensitivitySamples = 64
 
 // probe measures sensitivities of one model.
 type probe struct {
