@@ -247,13 +247,7 @@ func (c *converter) store(list []*correction) error {
 		if k.delta == nil {
 			continue
 		}
-		shift := make([]float64, len(k.delta))
-		for i, d := range k.delta {
-			shift[i] = d
-			if len(k.factor) > 0 {
-				shift[i] *= k.factor[i%len(k.factor)]
-			}
-		}
+		shift := k.shift()
 		c.result.Corrected++
 		if k.bias == nil {
 			k.added.shift(shift)
@@ -264,6 +258,18 @@ func (c *converter) store(list []*correction) error {
 		}
 	}
 	return nil
+}
+
+// shift returns what the bias is to be shifted by.
+func (k *correction) shift() []float64 {
+	shift := make([]float64, len(k.delta))
+	for i, d := range k.delta {
+		shift[i] = d
+		if len(k.factor) > 0 {
+			shift[i] *= k.factor[i%len(k.factor)]
+		}
+	}
+	return shift
 }
 
 // shift adds a vector to the values of a kept bias.

@@ -71,6 +71,9 @@ func (s *session) inspect(c *urfave.Context) error {
 	if s.isContainer(path) {
 		return s.inspectContainer(c, path)
 	}
+	if s.isTable(path) {
+		return s.inspectTable(c, path)
+	}
 	if looksLikeContainer(path) {
 		return s.notAContainer(path)
 	}
