@@ -43,6 +43,7 @@ func (r *rated) measureSensitivities(feeds []map[string]*onnxio.Array) error {
 			return err
 		}
 		found[r.plans[j]] = a
+		r.measured(j, a)
 		count++
 		r.progress("measuring sensitivity", count, len(r.active))
 		return nil

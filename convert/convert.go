@@ -35,6 +35,8 @@ type Result struct {
 	Calibration int               // samples that fitted biases and activation ranges
 	Drift       []compare.Figures // of each output on HeldOut samples; nil without data
 	HeldOut     int
+	Table       *Table // under Options.Record
+	Notes       []string
 	Warnings    []string
 }
 
@@ -65,7 +67,7 @@ func Convert(ctx context.Context, src *onnxio.File, w io.Writer, o Options) (*Re
 		defer func() { <-c.digest.done }()
 	}
 	var err error
-	if o.Samples == nil && o.Budget.Kind == NoBudget {
+	if o.Samples == nil && o.Table == nil && o.Budget.Kind == NoBudget {
 		err = c.stream()
 	} else {
 		err = c.withData()
@@ -155,9 +157,17 @@ func (c *converter) withData() error {
 			return err
 		}
 	}
-	if c.Budget.Kind != NoBudget {
+	if c.Record {
+		if c.result.Table, err = c.firstPart(float); err != nil {
+			return err
+		}
+	}
+	switch {
+	case c.Table != nil:
+		err = c.fromTable()
+	case c.Budget.Kind != NoBudget:
 		err = c.withBudget(float, feeds)
-	} else {
+	default:
 		err = c.quantizeAll(feeds)
 	}
 	if err != nil {
@@ -168,6 +178,11 @@ func (c *converter) withData() error {
 	}
 	if c.Samples != nil {
 		if err := c.calibrate(float, feeds); err != nil {
+			return err
+		}
+	}
+	if c.Record {
+		if err := c.record(); err != nil {
 			return err
 		}
 	}
@@ -221,6 +236,9 @@ type converter struct {
 	added   []*addedBias // by bias correction
 	fitted  []int        // the samples that calibrate
 	checked []int        // the samples that the closing check sees
+	kept    *recording   // under Record
+	knob    float64      // of the codes so far, under a budget
+	told    *Calibration // what a table says of the samples
 	result  Result
 }
 
@@ -506,6 +524,7 @@ func (c *converter) about() (*About, error) {
 		Activations: c.result.Activations,
 	}
 	if c.Samples == nil {
+		a.Calibration = c.told
 		return a, nil
 	}
 	info := c.Samples.Info()

@@ -21,6 +21,8 @@ type Options struct {
 	MinElements int          // zero: MinElements
 	Codec       Codec        // zero: CodecAuto
 	Samples     *dataset.Set // calibration data; nil: none
+	Table       *Table       // of this model, in place of Samples
+	Record      bool         // with Samples: leave in Result.Table what was measured and decided
 	OutputKinds []compare.Override
 	Threads     int    // goroutines that work at once; at least 1; never changes the result
 	MadeBy      string // program and version, stored in the file

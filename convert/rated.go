@@ -119,6 +119,7 @@ const maxFirstBits = 8
 // codeAll codes every weight at a knob; compensate lets layers make up for what earlier ones have changed.
 func (r *rated) codeAll(knob float64, compensate bool) error {
 	mu := r.rateStrength(knob)
+	r.knob = knob
 	for _, j := range r.jobs {
 		p := r.plans[j]
 		if p != nil && j.reason == Gain { // of other bits

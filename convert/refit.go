@@ -20,6 +20,7 @@ type refit struct {
 	trigger   map[string][]*layer      // the value whose coming decides a layer
 	at        map[string]*correction   // by output
 	biases    map[*job][]float64       // what the biases of recurrent layers take back
+	table     *Table                   // in place of the streams
 }
 
 // newRefit prepares the streams on the fitted samples.
@@ -121,6 +122,10 @@ func (r *refit) observeStates() error {
 // pass runs both streams once and codes every weight by what coderFor gives. compensate lets layers make up for what earlier
 // ones have changed.
 func (r *refit) pass(coderFor func(j *job) (coder, func() (*quantized, error)), compensate bool) error {
+	if r.table != nil {
+		return r.passByTable(coderFor)
+	}
+	r.c.kept = r.c.newRecording(compensate)
 	if err := r.observeStates(); err != nil {
 		return err
 	}
@@ -153,6 +158,7 @@ func (r *refit) pass(coderFor func(j *job) (coder, func() (*quantized, error)), 
 			return err
 		}
 		j.settle(q, w)
+		r.c.kept.codes(j, nil, k, nil, false)
 		if r.twins.coded[j.Name] != nil && j.Graph == r.c.src.Model.Graph {
 			r.twins.decide(j)
 		}
@@ -229,6 +235,7 @@ func (r *refit) decide(l *layer, float, coded []*onnxio.Array, coderFor func(j *
 		return err
 	}
 	l.settle(q, w)
+	r.c.kept.codes(l.job, l, k, sums, compensate && twin)
 	r.twins.decide(l.job)
 	if sums != nil && sums.Len() > 0 {
 		r.correctRecurrent(l, w, sums, twin)

@@ -102,7 +102,7 @@ type TableConversion struct {
 
 // TableFlags are the options that decide the bytes of a conversion.
 type TableFlags struct {
-	Bits        int      `json:"bits"`
+	Bits        int      `json:"bits"` // 0 under a budget
 	Budget      string   `json:"budget"`
 	Value       float64  `json:"value"`
 	Method      string   `json:"method"`
@@ -117,6 +117,7 @@ type TableFlags struct {
 // TableCodes is what the codes of a weight follow from.
 type TableCodes struct {
 	Name    string    `json:"name"`
+	Kept    Reason    `json:"kept"`    // why there are none; "": there are
 	Bits    int       `json:"bits"`    // of a whole number of bits; 0: integers times steps
 	Steps   []float32 `json:"steps"`   // by group; one for the whole weight
 	Centred bool      `json:"centred"` // a bias takes the mean error back
@@ -321,6 +322,9 @@ const TableHead = "{\n  \"schema\": \"" + TableSchema + "\",\n"
 func (o *Options) flags() TableFlags {
 	f := TableFlags{Bits: o.Bits, Budget: o.Budget.Kind.String(), Value: o.Budget.Value, Method: o.method().String(), Group: "channel",
 		Codec: o.Codec.String(), ActBits: o.ActBits, Keep: append([]string{}, o.Keep...), BitsOf: []string{}, MinElements: o.minElements()}
+	if o.Budget.Kind != NoBudget {
+		f.Bits = 0
+	}
 	switch {
 	case o.Group.PerTensor:
 		f.Group = "tensor"

@@ -105,8 +105,8 @@ func (t *Table) checkConversion() error {
 		}
 	}
 	for _, a := range t.Activations {
-		if a.Low > 0 || a.High < 0 {
-			return tableErrorf("activation %s: a range from %v to %v, want one with 0 in it", onnxio.Quote(a.Name), a.Low, a.High)
+		if a.Low > a.High {
+			return tableErrorf("activation %s: a range from %v to %v", onnxio.Quote(a.Name), a.Low, a.High)
 		}
 	}
 	for _, d := range t.Drift {
@@ -118,7 +118,10 @@ func (t *Table) checkConversion() error {
 }
 
 func (k *TableCodes) check() error {
-	if k.Steps == nil || k.Bits < 0 || k.Bits > balance.MaxBits || (k.Bits == 0) != (len(k.Steps) > 0) || k.Rows < 0 {
+	if k.Kept != "" && (k.Kept != Nonfinite && k.Kept != Gain || k.Bits+len(k.Steps)+k.Rows != 0) {
+		return tableErrorf("codes of %s, which is kept (%s)", onnxio.Quote(k.Name), onnxio.Quote(string(k.Kept)))
+	}
+	if k.Steps == nil || k.Bits < 0 || k.Bits > balance.MaxBits || k.Kept == "" && (k.Bits == 0) != (len(k.Steps) > 0) || k.Rows < 0 {
 		return tableErrorf("codes of %s: %d bits, %d steps, %d rows of inputs", onnxio.Quote(k.Name), k.Bits, len(k.Steps), k.Rows)
 	}
 	for _, s := range k.Steps {

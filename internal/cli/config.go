@@ -173,8 +173,11 @@ func (c *config) document(n *yaml.Node) error {
 
 // commonData gives the command the data that stand for all commands, where it takes some and has none.
 func (c *config) commonData() error {
-	added := slices.ContainsFunc(c.flags, func(f string) bool { return strings.HasPrefix(f, "--data=") || strings.HasPrefix(f, "--synthetic=") })
-	if c.data == nil || added || c.given["--synthetic"] || c.flag(c.command, "data") == nil {
+	added := slices.ContainsFunc(c.flags, func(f string) bool {
+		name, _, _ := strings.Cut(f, "=")
+		return name == "--data" || name == "--synthetic" || name == "--calib"
+	})
+	if c.data == nil || added || c.given["--synthetic"] || c.given["--calib"] || c.flag(c.command, "data") == nil {
 		return nil
 	}
 	return c.add(c.flag(c.command, "data"), c.data, true)

@@ -28,6 +28,8 @@ func (s *session) convertCommand() *urfave.Command {
 		&urfave.StringFlag{Name: "act-bits", Usage: "also quantize activations to N bits, from 2 to 8; 0: float; needs data", Value: "0"},
 		&urfave.StringSliceFlag{Name: "keep", Usage: "leave the tensors that a glob fits in float; repeatable"},
 		&urfave.StringSliceFlag{Name: "bits-of", Usage: "GLOB=N: give these N bits; repeatable, later wins"},
+		&urfave.StringFlag{Name: "calib", Usage: "read a calibration table in place of running the model on samples"},
+		&urfave.StringFlag{Name: "save-calib", Usage: "write what was measured and decided to a table, with which --calib gives the same file; needs data"},
 		&urfave.BoolFlag{Name: "strict", Usage: "a tensor kept for op, type, nonfinite or gain is an error", DisableDefaultText: true},
 	}
 	return s.command(urfave.Command{
@@ -111,10 +113,15 @@ func (s *session) convert(c *urfave.Context) error {
 		return err
 	}
 	o.Threads = s.threads
-	if o.Budget.Kind == convert.BudgetDrift && !hasData(c) {
+	tables, err := s.convertTables(c)
+	if err != nil {
+		return err
+	}
+	o.Table, o.Record = tables.read, tables.save != nil
+	if o.Budget.Kind == convert.BudgetDrift && !hasData(c) && o.Table == nil {
 		return &usageError{text: "reading --max-drift: drift is measured on samples", hint: "add --data PATH"}
 	}
-	if o.ActBits > 0 && !hasData(c) {
+	if o.ActBits > 0 && !hasData(c) && o.Table == nil {
 		return &usageError{text: "reading --act-bits: activations need samples to calibrate on", hint: "add --data PATH"}
 	}
 	in, err := s.openModel(c.Args().First())
@@ -129,7 +136,7 @@ func (s *session) convert(c *urfave.Context) error {
 	if o.Samples, o.OutputKinds, err = s.samples(c, in.file.Model, calibrationSamples); err != nil {
 		return err
 	}
-	if o.Samples == nil && o.Budget.Kind != convert.NoBudget {
+	if o.Samples == nil && o.Table == nil && o.Budget.Kind != convert.NoBudget {
 		s.warn("no --data: bits are spent by the error of the weights, not by what it does to the outputs")
 	}
 	if o.Method.Literal() {
@@ -143,11 +150,16 @@ func (s *session) convert(c *urfave.Context) error {
 	fill := func(w io.Writer) error {
 		buffered := bufio.NewWriterSize(w, 1<<20)
 		if result, err = convert.Convert(s.ctx, in.file, buffered, o); err != nil {
-			return convertError(in, err)
+			return tables.explain(convertError(in, err), in)
 		}
 		return buffered.Flush()
 	}
-	check := func(path string) error { return done.check(path, result) }
+	check := func(path string) error {
+		if err := done.check(path, result); err != nil {
+			return err
+		}
+		return tables.write(result.Table)
+	}
 	if out == nil {
 		err = s.toStdout(fill, check)
 	} else {
@@ -158,7 +170,7 @@ func (s *session) convert(c *urfave.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.reportConvert(in, done, result, &o)
+	return s.reportConvert(in, done, result, &o, tables)
 }
 
 // written is a container that convert wrote.

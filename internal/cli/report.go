@@ -64,12 +64,15 @@ type activationRecord struct {
 }
 
 // reportConvert prints the result of a conversion: text, or JSON.
-func (s *session) reportConvert(in *input, out *written, r *convert.Result, o *convert.Options) error {
+func (s *session) reportConvert(in *input, out *written, r *convert.Result, o *convert.Options, t *convertTables) error {
+	for _, n := range r.Notes {
+		s.note("%s", n)
+	}
 	for _, w := range r.Warnings {
 		s.warn("%s", w)
 	}
 	if s.json {
-		return s.convertJSON(in, out, r, o)
+		return s.convertJSON(in, out, r, o, t)
 	}
 	s.tensorTable(r.Tensors)
 	source := int64(len(in.file.Bytes))
@@ -81,17 +84,22 @@ func (s *session) reportConvert(in *input, out *written, r *convert.Result, o *c
 		s.printf("  %s of %d bits\n", plural(len(r.Activations), "activation"), o.ActBits)
 	}
 	data := "DATA"
-	if o.Samples == nil && r.Corrected > 0 {
+	if o.Samples == nil && o.Table == nil && r.Corrected > 0 {
 		s.printf("  corrected %s by what BatchNormalization says of the data\n", plural(r.Corrected, "bias vector"))
 	}
-	if o.Samples != nil {
+	if kind := t.kind(o); kind != "" {
 		left := ""
 		if r.Uncorrected > 0 {
 			left = fmt.Sprintf("; no place for one at %s of quantized weights", plural(r.Uncorrected, "node"))
 		}
-		s.printf("  corrected %s on %s%s\n", plural(r.Corrected, "bias vector"), plural(r.Calibration, sampleNoun(o.Samples.Info().Kind)), left)
-		s.driftLines(r, sampleNoun(o.Samples.Info().Kind))
+		s.printf("  corrected %s on %s%s\n", plural(r.Corrected, "bias vector"), plural(r.Calibration, sampleNoun(kind)), left)
+		s.driftLines(r, sampleNoun(kind))
+	}
+	if o.Samples != nil {
 		data = out.data
+	}
+	if t.save != nil {
+		s.printf("  %s repeats this conversion: bq convert --calib\n", t.save.path)
 	}
 	s.printf("  next: bq verify %s %s --data %s\n", in.name, out.path, data)
 	return nil
@@ -212,7 +220,7 @@ func trimLines(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-func (s *session) convertJSON(in *input, out *written, r *convert.Result, o *convert.Options) error {
+func (s *session) convertJSON(in *input, out *written, r *convert.Result, o *convert.Options, t *convertTables) error {
 	rec := convertRecord{
 		Schema: "bq.convert/1", Tool: "bq " + Version, Input: in.record(),
 		Output:   verify.Model{Path: out.path, SHA256: out.sha256, Bytes: out.size.FileBytes, Format: "bq"},
@@ -230,6 +238,9 @@ func (s *session) convertJSON(in *input, out *written, r *convert.Result, o *con
 		}
 		rec.Data = &data
 	}
+	if o.Table != nil {
+		rec.Data = tableInfo(o.Table)
+	}
 	for _, f := range r.Drift {
 		rec.Outputs = append(rec.Outputs, verify.NewOutput(f))
 	}
@@ -240,11 +251,14 @@ func (s *session) convertJSON(in *input, out *written, r *convert.Result, o *con
 		rec.Activations = append(rec.Activations, activationRecord{a.Name, a.Bits, a.Low, a.High, a.Scale, a.Zero})
 	}
 	rec.Why = "calib_sha256: no calibration table was used"
+	if t.sha256 != "" {
+		rec.CalibSHA256, rec.Why = &t.sha256, ""
+	}
 	switch rec.Drift = worstDrift(r.Drift); {
 	case len(r.Drift) == 0:
-		rec.Why = "drift: no data to measure it on; " + rec.Why
+		rec.Why = strings.TrimSuffix("drift: no data to measure it on; "+rec.Why, "; ")
 	case rec.Drift == nil:
-		rec.Why = "drift: that of an output is not finite; " + rec.Why
+		rec.Why = strings.TrimSuffix("drift: that of an output is not finite; "+rec.Why, "; ")
 	}
 	return s.printJSON(rec)
 }

@@ -1,0 +1,247 @@
+package convert
+
+import (
+	"encoding/hex"
+	"fmt"
+	"slices"
+
+	"bq/balance"
+	"bq/internal/moments"
+	"bq/onnxio"
+)
+
+// fromTable decides everything by a table: as the conversion that it holds, where that had the same flags, else by its measurements.
+func (c *converter) fromTable() error {
+	sum, err := c.digest.get(c)
+	if err != nil {
+		return fmt.Errorf("hashing the model: %w", err)
+	}
+	if digest := hex.EncodeToString(sum[:]); c.Table.Model.SHA256 != digest {
+		return &ForeignTableError{c.Table.Model.SHA256, digest}
+	}
+	if k := c.Table.Conversion; k == nil || !k.Flags.equal(c.flags()) {
+		return c.byMeasurements()
+	}
+	return c.repeat()
+}
+
+// repeat makes the codes, biases and activations of the conversion that the table holds.
+func (c *converter) repeat() error {
+	k := c.Table.Conversion
+	codes := map[string]*TableCodes{}
+	for i := range c.Table.Codes {
+		codes[c.Table.Codes[i].Name] = &c.Table.Codes[i]
+	}
+	for i, j := range c.jobs {
+		if j.reason != "" {
+			continue
+		}
+		if codes[j.name] == nil {
+			return tableErrorf("no codes of %s", onnxio.Quote(j.name))
+		}
+		if err := c.repeatCodes(j, codes[j.name]); err != nil {
+			return err
+		}
+		c.progress("quantizing", i+1, len(c.jobs))
+	}
+	if err := c.repeatBiases(); err != nil {
+		return err
+	}
+	if err := c.repeatActivations(); err != nil {
+		return err
+	}
+	c.result.Corrected, c.result.Uncorrected = k.Corrected, k.Uncorrected
+	c.result.Calibration, c.result.HeldOut, c.told = k.Calibration.Samples, k.Calibration.HeldOut, k.Calibration
+	for _, d := range c.Table.Drift {
+		f, err := d.restored()
+		if err != nil {
+			return err
+		}
+		c.result.Drift = append(c.result.Drift, f)
+	}
+	return nil
+}
+
+// repeatCodes codes one weight.
+func (c *converter) repeatCodes(j *job, k *TableCodes) error {
+	if k.Kept != "" {
+		j.reason = k.Kept
+		return nil
+	}
+	w, err := j.values()
+	if err != nil {
+		return err
+	}
+	r, done, err := c.repeatedCoder(j, k, w)
+	if err != nil {
+		return err
+	}
+	l, sums, err := c.storedMoments(j, k)
+	if err != nil {
+		return err
+	}
+	if sums == nil {
+		r.begin(0, 0)
+		for e, v := range w {
+			r.code(e, float64(v), 1)
+		}
+	} else {
+		l.centred = k.Centred
+		if err := l.recode(w, sums, r, k.Shift != "", c.Threads); err != nil {
+			return fmt.Errorf("quantizing %s: %w", onnxio.Quote(j.name), err)
+		}
+	}
+	q, err := done()
+	if err != nil {
+		return err
+	}
+	j.settle(q, w)
+	return nil
+}
+
+// repeatedCoder returns what codes the weight w as the table says.
+func (c *converter) repeatedCoder(j *job, k *TableCodes, w []float32) (coder, func() (*quantized, error), error) {
+	if !finiteValues(w) {
+		return nil, nil, tableErrorf("codes of %s, which holds values that are not finite", onnxio.Quote(j.name))
+	}
+	if k.Bits > 0 {
+		j.bits = k.Bits
+		if err := j.quantize(c.method(), c.typical, false); err != nil {
+			return nil, nil, err
+		}
+		if j.reason != "" {
+			return nil, nil, tableErrorf("codes of %s, which is kept (%s)", onnxio.Quote(j.name), j.reason)
+		}
+		return newGridCoder(j.q), func() (*quantized, error) { return j.q, nil }, nil
+	}
+	s := &stepCoder{layout: balance.PerTensor(len(w)), steps: k.Steps, mu: c.Table.Conversion.Rate, n: make([]int16, len(w))}
+	if len(k.Steps) > 1 {
+		s.layout = j.layout
+	}
+	if s.layout.Groups() != len(k.Steps) {
+		return nil, nil, tableErrorf("codes of %s: %d steps, want 1 or %d", onnxio.Quote(j.name), len(k.Steps), j.layout.Groups())
+	}
+	return s, s.quantized, nil
+}
+
+// storedMoments returns the layer of a weight and the moments of its inputs that the table holds; nil where it holds none.
+func (c *converter) storedMoments(j *job, k *TableCodes) (*layer, *moments.Sums, error) {
+	if k == nil || k.Rows == 0 {
+		return nil, nil, nil
+	}
+	l := j.layer(c.src.Model.Graph)
+	if l == nil {
+		return nil, nil, tableErrorf("moments of the inputs of %s, which multiplies none", onnxio.Quote(j.name))
+	}
+	groups, cols := l.m.groups, l.m.cols
+	state := moments.State{Rows: k.Rows}
+	for _, part := range []struct {
+		to   *[]float64
+		from vector
+		n    int
+	}{{&state.Z, k.Z, groups * cols}, {&state.X, k.X, groups * cols}, {&state.Second, k.Second, groups * (cols * (cols + 1) / 2)}, {&state.Shift, k.Shift, groups * cols * cols}} {
+		x, err := part.from.floats(part.n)
+		if err != nil {
+			return nil, nil, tableErrorf("moments of the inputs of %s: %v", onnxio.Quote(j.name), err)
+		}
+		*part.to = x
+	}
+	sums, err := moments.FromState(groups, cols, state)
+	if err != nil {
+		return nil, nil, tableErrorf("moments of the inputs of %s: %v", onnxio.Quote(j.name), err)
+	}
+	return l, sums, nil
+}
+
+// repeatBiases puts the biases of the table in their places.
+func (c *converter) repeatBiases() error {
+	kept, places := map[string]*job{}, map[string]*correction{}
+	for _, j := range c.jobs {
+		if j.reason != "" && !j.listForm() {
+			kept[j.name] = j
+		}
+	}
+	for _, k := range c.corrections() {
+		if k.bias == nil {
+			places[k.output] = k
+		}
+	}
+	var added []*correction
+	data := map[*correction][]float32{}
+	for _, b := range c.Table.Biases {
+		j, k := kept[b.Name], places[b.Name]
+		switch {
+		case b.Added && k != nil:
+			t := &onnxio.Tensor{Type: k.typ, Dims: []int64{int64(k.channels)}}
+			w, err := biasValues(t, b)
+			if err != nil {
+				return err
+			}
+			added, data[k] = append(added, k), w
+		case !b.Added && j != nil:
+			t := &onnxio.Tensor{Type: j.Tensor.Type, Dims: j.Tensor.Dims}
+			if _, err := biasValues(t, b); err != nil {
+				return err
+			}
+			j.data = b.Data
+		default:
+			return tableErrorf("a bias %s that the model has no place for", onnxio.Quote(b.Name))
+		}
+	}
+	slices.SortStableFunc(added, func(a, b *correction) int { return a.index - b.index })
+	c.reserve(added)
+	for _, k := range added {
+		k.added.data = data[k]
+	}
+	return nil
+}
+
+// biasValues returns the values of a bias that is to be a tensor like t.
+func biasValues(t *onnxio.Tensor, b TableBias) ([]float32, error) {
+	n, err := t.Elements()
+	if err != nil {
+		return nil, err
+	}
+	if bits := t.Type.Bits(); !t.Type.IsFloat() || int64(len(b.Data))*8 != int64(n)*int64(bits) {
+		return nil, tableErrorf("bias %s of %d bytes, want %d values of %v", onnxio.Quote(b.Name), len(b.Data), n, t.Type)
+	}
+	t.SetRaw(b.Data)
+	w := make([]float32, n)
+	if err := t.Float32s(w); err != nil {
+		return nil, err
+	}
+	if !finiteValues(w) {
+		return nil, tableErrorf("bias %s with a NaN or an infinity", onnxio.Quote(b.Name))
+	}
+	return w, nil
+}
+
+// repeatActivations takes the ranges of the table.
+func (c *converter) repeatActivations() error {
+	known := map[string]bool{}
+	for _, v := range c.activationValues() {
+		known[v] = true
+	}
+	for _, a := range c.Table.Activations {
+		if !known[a.Name] || c.ActBits == 0 {
+			return tableErrorf("a range of %s, which is no activation to quantize", onnxio.Quote(a.Name))
+		}
+		c.result.Activations = append(c.result.Activations, newActivation(a.Name, a.Low, a.High, c.ActBits))
+	}
+	return nil
+}
+
+// activationValues lists the values that quantized weights meet, in the order of the graph.
+func (c *converter) activationValues() []string {
+	list, coded := make([]*site, len(c.jobs)), map[*site]bool{}
+	for i, j := range c.jobs {
+		list[i], coded[j.site] = j.site, j.q != nil
+	}
+	var names []string
+	for _, d := range dataUses(c.src.Model, list, func(s *site) bool { return coded[s] }) {
+		if name := d.node.Input(d.input); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
