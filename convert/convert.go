@@ -32,6 +32,8 @@ type Result struct {
 	Activations []Activation      // quantized activations, in the order of the graph
 	Corrected   int               // biases that bias correction changed or added
 	Uncorrected int               // nodes of quantized weights that have no place for a correction
+	Layers      int               // weights whose codes were fitted to what their layers see
+	Chained     bool              // each of them made up for what the earlier ones had changed
 	Calibration int               // samples that fitted biases and activation ranges
 	Drift       []compare.Figures // of each output on HeldOut samples; nil without data
 	HeldOut     int

@@ -198,6 +198,7 @@ func (r *refit) pass(coderFor func(j *job) (coder, func() (*quantized, error)), 
 			return err
 		}
 	}
+	r.c.result.Layers, r.c.result.Chained = len(decided), compensate
 	for b, by := range r.biases {
 		b.recurrent = true
 		if err := b.shift(by); err != nil {

@@ -92,6 +92,7 @@ func (s *session) reportConvert(in *input, out *written, r *convert.Result, o *c
 		if r.Uncorrected > 0 {
 			left = fmt.Sprintf("; no place for one at %s of quantized weights", plural(r.Uncorrected, "node"))
 		}
+		s.fittedLine(r, sampleNoun(o.Samples.Info().Kind))
 		s.printf("  corrected %s on %s%s\n", plural(r.Corrected, "bias vector"), plural(r.Calibration, sampleNoun(kind)), left)
 		s.driftLines(r, sampleNoun(kind))
 	}
@@ -103,6 +104,19 @@ func (s *session) reportConvert(in *input, out *written, r *convert.Result, o *c
 	}
 	s.printf("  next: bq verify %s %s --data %s\n", in.name, out.path, data)
 	return nil
+}
+
+// fittedLine says how the codes of layers were fitted; with too few samples, or where that gained nothing, layers do not make up for
+// others.
+func (s *session) fittedLine(r *convert.Result, noun string) {
+	if r.Layers == 0 {
+		return
+	}
+	how := "each by itself: making up for earlier ones did not gain, or would fit the few samples"
+	if r.Chained {
+		how = "each making up for what the earlier ones changed"
+	}
+	s.printf("  fitted %s to %s, %s\n", plural(r.Layers, "layer"), plural(r.Calibration, noun), how)
 }
 
 func (s *session) sizeLine(size sizeRecord) {
