@@ -17,8 +17,9 @@ type layer struct {
 	value   string // what the matrix multiplies: the node's data input, or its output over time for recurrent weights R
 	states  bool   // R: the value is the node's own output
 	m       *matrix
-	inputs  int  // of all groups
-	centred bool // a bias takes the mean error back, so that only the rest counts
+	inputs  int   // of all groups
+	unfit   error // why rounding errors of some group could not be fed back
+	centred bool  // a bias takes the mean error back, so that only the rest counts
 }
 
 // layers lists the quantized weights of the main graph that have a matrix, in the order of their nodes.

@@ -248,7 +248,8 @@ func (r *rated) search(compensate bool) error {
 // is no room for codes. Between two knobs that were tried it interpolates.
 func (r *rated) nextKnob(s sizes, knob float64, fine, coarse *fit) float64 {
 	over := r.over(s)
-	room := float64(s.codes) - over
+	codes := float64(s.codes - s.fixed)
+	room := codes - over
 	if room <= float64(len(r.active)) {
 		return 0
 	}
@@ -258,7 +259,7 @@ func (r *rated) nextKnob(s sizes, knob float64, fine, coarse *fit) float64 {
 		part = max(0.05, min(0.95, part))
 		return math.Exp2(math.Log2(fine.knob) + part*(math.Log2(coarse.knob)-math.Log2(fine.knob)))
 	}
-	return knobFor(r.active, (room+aim)*r.estimate(knob)/float64(s.codes))
+	return knobFor(r.active, (room+aim)*r.estimate(knob)/max(1, codes))
 }
 
 // coarsestKnob is the rate knob at which next to nothing is left of a weight.

@@ -26,8 +26,8 @@ type coder interface {
 	code(e int, x, loss float64) float64
 }
 
-// recode rounds the layer's weight w so that the errors of its outputs are least on inputs of the given moments, and returns
-// the values the rounding aimed at, in stored order: w, or w moved to make up for changed inputs.
+// recode rounds the layer's weight w so that the errors of its outputs are least on inputs of the given moments; compensate moves it
+// first to make up for changed inputs. Moments that no factor can be had of stand for nothing known, and are noted in l.unfit.
 func (l *layer) recode(w []float32, sums *moments.Sums, k coder, compensate bool, threads int) error {
 	m := l.m
 	dense := m.gather(w)
@@ -55,12 +55,20 @@ func (l *layer) recode(w []float32, sums *moments.Sums, k coder, compensate bool
 			loss[g] += feedback[g].Loss(j) / float64(m.cols)
 		}
 	})
-	mean := 0.0
+	mean, worst := 0.0, error(nil)
 	for g, err := range errs {
-		if err != nil {
-			return err
+		if err != nil { // nothing is known of the inputs: every error counts alike
+			worst = err
+			copy(dense[g*size:(g+1)*size], m.gather(w)[g*size:])
+			if feedback[g], err = balance.NewFeedback(make([]float64, m.cols*m.cols), m.cols, 0); err != nil {
+				return err
+			}
+			loss[g] = 1
 		}
 		mean += loss[g] / float64(m.groups)
+	}
+	if worst != nil {
+		l.unfit = worst
 	}
 	for pass := range k.passes() {
 		k.begin(pass, mean)

@@ -20,12 +20,13 @@ type refit struct {
 	trigger   map[string][]*layer      // the value whose coming decides a layer
 	at        map[string]*correction   // by output
 	biases    map[*job][]float64       // what the biases of recurrent layers take back
+	warned    map[string]bool          // layers of which was said that they were rounded without feedback
 	table     *Table                   // in place of the streams
 }
 
 // newRefit prepares the streams on the fitted samples.
 func (c *converter) newRefit(feeds []map[string]*onnxio.Array) (*refit, error) {
-	r := &refit{c: c, corrected: c.corrections(), states: map[*layer]*moments.Sums{}, trigger: map[string][]*layer{}, at: map[string]*correction{}}
+	r := &refit{c: c, corrected: c.corrections(), states: map[*layer]*moments.Sums{}, trigger: map[string][]*layer{}, at: map[string]*correction{}, warned: map[string]bool{}}
 	c.result.Uncorrected = 0 // the closing pass counts them again
 	r.layers = c.layers(r.corrected)
 	seen := map[*job]bool{}
@@ -199,6 +200,7 @@ func (r *refit) pass(coderFor func(j *job) (coder, func() (*quantized, error)), 
 		}
 	}
 	r.c.result.Layers, r.c.result.Chained = len(decided), compensate
+	r.warnUnfit()
 	for b, by := range r.biases {
 		b.recurrent = true
 		if err := b.shift(by); err != nil {
@@ -206,6 +208,16 @@ func (r *refit) pass(coderFor func(j *job) (coder, func() (*quantized, error)), 
 		}
 	}
 	return nil
+}
+
+// warnUnfit names the layers whose inputs say nothing that rounding could go by, each once.
+func (r *refit) warnUnfit() {
+	for _, l := range r.layers {
+		if l.unfit != nil && !r.warned[l.Name] {
+			r.warned[l.Name] = true
+			r.c.warn("rounding %s without feedback: %v", onnxio.Quote(l.name), l.unfit)
+		}
+	}
 }
 
 // decide codes one layer on the inputs of both streams, nil where they were not seen.

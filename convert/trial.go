@@ -7,7 +7,10 @@ import (
 )
 
 // sizes are the parts of the file that the codes so far would make.
-type sizes struct{ codes, scales, kept, total int64 }
+type sizes struct {
+	codes, scales, kept, total int64
+	fixed                      int64 // of codes: those that no knob turns
+}
 
 // trial writes the file to memory and returns its parts.
 func (c *converter) trial() (s sizes, err error) {
@@ -30,6 +33,9 @@ func (c *converter) trial() (s sizes, err error) {
 		}
 		if err := w.Tensor(t); err != nil {
 			return s, err
+		}
+		if j.fixed && j.q != nil {
+			s.fixed += w.Last().CodesBytes
 		}
 	}
 	for _, a := range c.added {
