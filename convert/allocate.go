@@ -36,18 +36,27 @@ func (r *rated) measureSensitivities(feeds []map[string]*onnxio.Array) error {
 		return err
 	}
 	found := map[*stepPlan]float64{}
-	count := 0
-	take := func(j *job, list []exchange) error {
-		a, err := probe.measure(list)
-		if err != nil {
-			return err
-		}
-		found[r.plans[j]] = a
-		r.measured(j, a)
-		count++
-		r.progress("measuring sensitivity", count, len(r.active))
-		return nil
+	err = r.eachAlone(probe, []float64{1}, func(j *job, _ int, sensitivity, _ float64) {
+		found[r.plans[j]] = sensitivity
+		r.measured(j, sensitivity)
+		r.progress("measuring sensitivity", len(found), len(r.active))
+	}, nil)
+	if err != nil {
+		return err
 	}
+	list := make([]float64, len(r.active))
+	for i, p := range r.active {
+		list[i] = found[p]
+	}
+	allocate(r.active, list)
+	return nil
+}
+
+// eachAlone codes one weight after the other, on the inputs that the float model gives its layer and with its mean error taken back,
+// at each of the knobs. take is told the place of the knob, and what the weight alone does to the outputs.
+//
+// observed, where not nil, is told the moments of each layer's inputs.
+func (r *rated) eachAlone(probe *probe, knobs []float64, take func(j *job, at int, sensitivity, drift float64), observed func(l *layer, sums *moments.Sums)) error {
 	layered := map[*job]bool{}
 	for _, l := range r.refit.layers {
 		layered[l.job] = true
@@ -55,6 +64,13 @@ func (r *rated) measureSensitivities(feeds []map[string]*onnxio.Array) error {
 	correction := map[int]*correction{}
 	for _, k := range r.refit.corrected {
 		correction[k.index] = k
+	}
+	measure := func(j *job, at int, list []exchange) error {
+		sensitivity, drift, err := probe.measureBoth(list)
+		if err == nil {
+			take(j, at, sensitivity, drift)
+		}
+		return err
 	}
 	for _, j := range r.jobs {
 		if r.plans[j] == nil || layered[j] {
@@ -64,45 +80,35 @@ func (r *rated) measureSensitivities(feeds []map[string]*onnxio.Array) error {
 		if err != nil {
 			return err
 		}
-		k := newStepCoder(r.plans[j], 1, 0)
-		k.nearest(w)
-		list, err := probe.coded(j, k)
-		if err == nil {
-			err = take(j, list)
-		}
-		if err != nil {
-			return err
+		for at, knob := range knobs {
+			k := newStepCoder(r.plans[j], knob, 0)
+			k.nearest(w)
+			list, err := probe.coded(j, k)
+			if err == nil {
+				err = measure(j, at, list)
+			}
+			if err != nil {
+				return err
+			}
 		}
 	}
 	if err := r.refit.observeStates(); err != nil {
 		return err
 	}
 	one := func(l *layer, sums *moments.Sums) error {
-		w, err := l.values()
-		if err != nil {
-			return err
+		if observed != nil {
+			observed(l, sums)
 		}
-		k := newStepCoder(r.plans[l.job], 1, 0)
-		if sums.Len() == 0 {
-			k.nearest(w)
-		} else if err := l.recode(w, sums, k, false, r.Threads); err != nil {
-			return err
+		for at, knob := range knobs {
+			list, err := r.layerAlone(probe, l, sums, knob, correction[l.index])
+			if err == nil {
+				err = measure(l.job, at, list)
+			}
+			if err != nil {
+				return err
+			}
 		}
-		list, err := probe.coded(l.job, k)
-		if err != nil {
-			return err
-		}
-		got := make([]float32, len(w))
-		q, err := k.quantized()
-		if err != nil {
-			return err
-		}
-		q.decoded(l.Tensor.Type, got)
-		x, err := probe.bias(l, correction[l.index], l.meanError(w, got, sums, false))
-		if err != nil {
-			return err
-		}
-		return take(l.job, append(list, x...))
+		return nil
 	}
 	var rest []*layer
 	for _, l := range r.refit.layers {
@@ -117,13 +123,31 @@ func (r *rated) measureSensitivities(feeds []map[string]*onnxio.Array) error {
 		}
 		rest = append(rest, l)
 	}
-	if err := r.refit.survey(rest, one); err != nil {
-		return err
+	return r.refit.survey(rest, one)
+}
+
+// layerAlone returns the exchanges of a layer's weight coded at a knob, and of the bias that takes its mean error back.
+func (r *rated) layerAlone(probe *probe, l *layer, sums *moments.Sums, knob float64, place *correction) ([]exchange, error) {
+	w, err := l.values()
+	if err != nil {
+		return nil, err
 	}
-	list := make([]float64, len(r.active))
-	for i, p := range r.active {
-		list[i] = found[p]
+	k := newStepCoder(r.plans[l.job], knob, 0)
+	if sums.Len() == 0 {
+		k.nearest(w)
+	} else if err := l.recode(w, sums, k, false, r.Threads); err != nil {
+		return nil, err
 	}
-	allocate(r.active, list)
-	return nil
+	list, err := probe.coded(l.job, k)
+	if err != nil {
+		return nil, err
+	}
+	got := make([]float32, len(w))
+	q, err := k.quantized()
+	if err != nil {
+		return nil, err
+	}
+	q.decoded(l.Tensor.Type, got)
+	x, err := probe.bias(l, place, l.meanError(w, got, sums, false))
+	return append(list, x...), err
 }

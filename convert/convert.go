@@ -54,6 +54,7 @@ type job struct {
 	data      []byte // kept: the raw values, where bias correction changed them
 	store     Codec
 	entry     packing.Entry // what the container holds of it
+	recoded   bool          // moments will decide the codes again
 	recurrent bool          // the change of data belongs to the codes of a recurrent layer
 }
 

@@ -301,7 +301,7 @@ const (
 
 // still returns the bytes that the closing pass is still to add: of bias vectors' values, and of everything else.
 func (r *rated) still() (biases, rest int64) {
-	if r.refit == nil {
+	if r.refit == nil || r.refit.table != nil { // which has added it
 		return 0, 0
 	}
 	for _, k := range r.refit.corrected {

@@ -72,7 +72,7 @@ const (
 // the input that it multiplies, and the part of the squared mean that bias correction may fail to take back. nil where
 // they are not known.
 func (j *job) importance() []float32 {
-	if len(j.forecasts) == 0 {
+	if len(j.forecasts) == 0 || j.recoded {
 		return nil
 	}
 	sums := make([]float32, j.layout.Len())

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"bq/balance"
+	"bq/internal/moments"
 )
 
 // Table is a calibration table: what was measured of a model on samples, so that conversions need not run it again.
@@ -32,6 +33,8 @@ type Table struct {
 	Biases      []TableBias       `json:"biases"`
 	Activations []TableActivation `json:"activations"`
 	Drift       []TableDrift      `json:"drift"` // of each output on the held-out samples
+
+	sums map[string]*moments.Sums // of the inputs of layers, by weight, of a table that was just measured; not written
 }
 
 // TableSchema is the first field of a table.

@@ -3,8 +3,8 @@ package convert
 import (
 	"errors"
 	"fmt"
-	"slices"
 
+	"bq/internal/moments"
 	"bq/internal/parallel"
 	"bq/onnxio"
 )
@@ -25,25 +25,46 @@ func (c *converter) byMeasurements() error {
 	found := c.tableForecasts(t)
 	c.told = &Calibration{Kind: t.Data.Kind, Samples: t.Data.Samples, Data: t.Data.SHA256, Outputs: []HeldOutDrift{}}
 	c.result.Calibration = t.Data.Samples
+	withMoments := map[string]bool{}
+	for _, k := range t.Codes {
+		withMoments[k.Name] = k.Rows > 0
+	}
+	for _, j := range c.jobs {
+		j.recoded = withMoments[j.name] || t.sums[j.name] != nil
+	}
 	r := &refit{c: c, corrected: found, table: t}
-	var err error
 	if c.Budget.Kind == NoBudget {
-		err = c.quantizeByTable(r)
-	} else {
-		err = c.budgetByTable(r)
+		return c.quantizeByTable(r)
 	}
-	if err != nil {
+	return c.budgetByTable(r)
+}
+
+// correctByTable puts in place what goes with the codes so far, so that a trial has all bytes of the file: biases, and the ranges of
+// activations.
+func (r *refit) correctByTable() error {
+	without := r.c.result.Uncorrected
+	r.c.uncorrect()
+	r.c.result.Uncorrected = without
+	var list []*correction
+	for _, k := range r.corrected {
+		if k.delta != nil {
+			list = append(list, k)
+		}
+	}
+	r.c.reserve(list)
+	if err := r.c.store(list); err != nil {
 		return err
 	}
-	found = slices.DeleteFunc(found, func(k *correction) bool { return k.delta == nil })
-	c.reserve(found)
-	if err := c.store(found); err != nil {
-		return err
+	for b, by := range r.biases {
+		b.recurrent = true
+		if err := b.shift(by); err != nil {
+			return err
+		}
 	}
-	if c.ActBits == 0 {
+	if r.c.ActBits == 0 {
 		return nil
 	}
-	return c.rangesByTable()
+	return r.c.rangesByTable()
 }
 
 // quantizeByTable gives every weight its bits.
@@ -97,9 +118,10 @@ func (r *refit) passByTable(coderFor func(j *job) (coder, func() (*quantized, er
 	for i := range r.table.Codes {
 		stored[r.table.Codes[i].Name] = &r.table.Codes[i]
 	}
+	r.biases = map[*job][]float64{}
 	nodes := r.c.src.Model.Graph.Nodes
 	for _, k := range r.corrected {
-		places[nodes[k.index]] = true
+		places[nodes[k.index]], k.delta = true, nil
 	}
 	for _, j := range r.c.jobs {
 		if err := r.c.ctx.Err(); err != nil {
@@ -120,7 +142,7 @@ func (r *refit) passByTable(coderFor func(j *job) (coder, func() (*quantized, er
 		steps, _ := k.(*stepCoder)
 		switch {
 		case sums != nil:
-			l.centred = places[l.use.node]
+			l.centred = places[l.use.node] || recurrentBias(r.c, l.use.node) != nil
 			if err := l.recode(w, sums, k, false, r.c.Threads); err != nil {
 				return fmt.Errorf("quantizing %s: %w", onnxio.Quote(j.name), err)
 			}
@@ -133,8 +155,26 @@ func (r *refit) passByTable(coderFor func(j *job) (coder, func() (*quantized, er
 		}
 		j.settle(q, w)
 		r.c.measureForecasts(j, w)
+		if sums != nil {
+			r.recurrentByTable(l, w, sums)
+		}
 	}
-	return nil
+	return r.correctByTable()
+}
+
+// recurrentByTable adds to the shift of a recurrent layer's bias what takes the layer's mean error back.
+func (r *refit) recurrentByTable(l *layer, w []float32, sums *moments.Sums) {
+	b := recurrentBias(r.c, l.use.node)
+	if b == nil {
+		return
+	}
+	if r.biases[b] == nil {
+		r.biases[b] = make([]float64, product(dims(b.Tensor.Dims)))
+	}
+	got := buffers.borrow(len(w))
+	defer buffers.put(got)
+	l.q.decoded(l.Tensor.Type, *got)
+	l.recurrentShift(r.biases[b], l.meanError(w, *got, sums, false))
 }
 
 // measureForecasts sets the corrections of a weight w from its codes.

@@ -126,10 +126,14 @@ func (c *converter) repeatedCoder(j *job, k *TableCodes, w []float32) (coder, fu
 
 // storedMoments returns the layer of a weight and the moments of its inputs that the table holds; nil where it holds none.
 func (c *converter) storedMoments(j *job, k *TableCodes) (*layer, *moments.Sums, error) {
-	if k == nil || k.Rows == 0 {
+	sums := c.Table.sums[j.name]
+	if sums == nil && (k == nil || k.Rows == 0) {
 		return nil, nil, nil
 	}
 	l := j.layer(c.src.Model.Graph)
+	if sums != nil && l != nil {
+		return l, sums, nil
+	}
 	if l == nil {
 		return nil, nil, tableErrorf("moments of the inputs of %s, which multiplies none", onnxio.Quote(j.name))
 	}

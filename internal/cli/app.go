@@ -75,7 +75,7 @@ func (s *session) app() *urfave.App {
 			return nil
 		},
 		Commands: []*urfave.Command{
-			s.convertCommand(), s.verifyCommand(), s.calibrateCommand(), s.inspectCommand(), s.checkCommand(), s.diffCommand(), s.exportCommand(),
+			s.convertCommand(), s.verifyCommand(), s.planCommand(), s.calibrateCommand(), s.inspectCommand(), s.checkCommand(), s.diffCommand(), s.exportCommand(),
 			s.runCommand(), s.opsCommand(), s.completionCommand(),
 		},
 	}
