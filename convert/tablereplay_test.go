@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 
 	"bq/onnxio"
+	"bq/packing"
 )
 
 // recorded is a small model, and a table of its conversion with data.
@@ -107,6 +109,24 @@ func TestTablesThatDoNotFitTheModel(t *testing.T) {
 	var foreign *ForeignTableError
 	if _, err := Convert(context.Background(), f, &bytes.Buffer{}, o); !errors.As(err, &foreign) || !strings.HasPrefix(err.Error(), "made for another model (sha256 abab..., this one ") {
 		t.Errorf("another model: %v", err)
+	}
+}
+
+// Steps that no search finds make no panic, whatever comes of them.
+func TestTablesWithStepsOfAnySize(t *testing.T) {
+	f, o, _, table := recorded(t, Options{Budget: Budget{BudgetBPW, 4}})
+	for _, step := range []float32{0, math.SmallestNonzeroFloat32, 1e-30, 1, 1e30, math.MaxFloat32} {
+		for i := range table.Codes {
+			table.Codes[i].Steps = []float32{step}
+		}
+		o.Table = table
+		var b bytes.Buffer
+		if _, err := Convert(context.Background(), f, &b, o); err != nil {
+			continue
+		}
+		if _, faults := packing.Check(bytes.NewReader(b.Bytes()), int64(b.Len())); len(faults) > 0 {
+			t.Errorf("step %v: %v", step, faults[0])
+		}
 	}
 }
 
