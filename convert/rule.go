@@ -166,6 +166,9 @@ func table(n *onnxio.Node, shape []int) (balance.Layout, bool) {
 	if len(shape) < 2 || n.IntAttr("axis", 0) != 0 {
 		return balance.Layout{}, false
 	}
+	if product(shape[1:]) == 1 { // a scale for every element would be as large as the element
+		return balance.PerTensor(shape[0]), true
+	}
 	return axisLayout(shape, 0, 1), true
 }
 
