@@ -383,11 +383,11 @@ func TestErrorsNameTheSample(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `calibrating "l": NaN or infinity in x.npz[6]`) {
 		t.Errorf("error %v", err)
 	}
-	// without coded activations it is the input of a layer that shows it
+	// without coded activations it is the corrected output that shows it
 	g := newBuilder(13).input("x", 1, 16).floats("w", normal(1, 512), 16, 32).
 		node("Log", []string{"x"}, "l").node("Gemm", []string{"l", "w"}, "y").output("y", 1, 32).file(t)
 	_, err = Convert(context.Background(), g, &bytes.Buffer{}, Options{Bits: 8, Samples: samplesOf(t, g.Model, onnxio.Floats(x, 20, 16))})
-	if err == nil || !strings.Contains(err.Error(), `calibrating "l": NaN or infinity in x.npz[6]`) {
+	if err == nil || !strings.Contains(err.Error(), `calibrating "y": NaN or infinity in x.npz[6]`) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -171,7 +171,7 @@ func (c *converter) withData() error {
 	case c.Budget.Kind != NoBudget:
 		err = c.withBudget(float, feeds)
 	default:
-		err = c.quantizeAll(feeds)
+		err = c.quantizeAll(float, feeds)
 	}
 	if err != nil {
 		return c.named(err)
@@ -200,23 +200,6 @@ func (c *converter) withData() error {
 		c.progress("writing", i+1, len(c.jobs))
 	}
 	return c.end(w)
-}
-
-// quantizeAll gives every weight its bits, and rounds again by what the data say.
-func (c *converter) quantizeAll(feeds []map[string]*onnxio.Array) error {
-	err := parallel.Each(c.ctx, c.Threads, len(c.jobs), c.quantize,
-		func(done int) { c.progress("quantizing", done, len(c.jobs)) })
-	if err != nil {
-		return err
-	}
-	r, err := c.newRefit(feeds)
-	if err != nil {
-		return err
-	}
-	return r.pass(func(j *job) (coder, func() (*quantized, error)) {
-		k := newGridCoder(j.q)
-		return k, func() (*quantized, error) { return j.q, nil }
-	}, len(feeds) >= compensateFrom)
 }
 
 // quantize codes site i and lets go of the pages of the file that its values stand on.

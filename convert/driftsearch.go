@@ -89,17 +89,17 @@ func (r *rated) searchDrift(float *infer.Program, feeds []map[string]*onnxio.Arr
 }
 
 // driftOn corrects biases for the codes so far and returns the drift of the worst output on the given samples.
-func (r *rated) driftOn(float *infer.Program, feeds []map[string]*onnxio.Array, samples []int) (float64, error) {
-	if err := r.correct(float, feeds); err != nil {
+func (c *converter) driftOn(float *infer.Program, feeds []map[string]*onnxio.Array, samples []int) (float64, error) {
+	if err := c.correct(float, feeds); err != nil {
 		return 0, err
 	}
-	figures, err := r.compareOn(float, samples)
+	figures, err := c.compareOn(float, samples)
 	worst := 0.0
 	for i := range figures {
 		if d := figures[i].Drift(); d > worst || d-d != 0 {
 			worst = d
 		}
 	}
-	r.uncorrect()
+	c.uncorrect()
 	return worst, err
 }

@@ -1,16 +1,56 @@
 package convert
 
 import (
+	"math"
+
 	"bq/internal/infer"
+	"bq/internal/moments"
+	"bq/internal/parallel"
 	"bq/onnxio"
 )
 
-// compensateFrom is the number of samples from which layers make up for what earlier ones have changed: with fewer they fit
-// the samples (recipe.md A1.3).
+// compensateFrom is the number of samples from which layers make up for what earlier ones have changed: with fewer they may fit
+// the samples (recipe.md A1.3), and a pilot decides.
 const compensateFrom = 96
 
-// pilotFrom is the least number of samples that are divided to find out whether layers make up for earlier ones.
+// pilotFrom is the least number of samples that are divided for a pilot.
 const pilotFrom = 3
+
+// pilot codes the weights in each of the given ways on two thirds of the samples, and returns the one whose drift on the rest is
+// least, with biases corrected; of equals, and of those whose drift is no number, the first. done is told of each after it is judged.
+func (r *refit) pilot(float *infer.Program, ways []func() error, done func(way int) error) (int, error) {
+	c, all, fit := r.c, r.c.fitted, r.twins.samples
+	defer func() {
+		c.fitted, r.twins.samples, r.states = all, fit, map[*layer]*moments.Sums{}
+	}()
+	var judge, rest []int
+	var samples []map[string]*onnxio.Array
+	for i, s := range all {
+		if i%judgeEvery == judgeEvery-1 {
+			judge = append(judge, s)
+			continue
+		}
+		rest, samples = append(rest, s), append(samples, fit[i])
+	}
+	c.fitted, r.twins.samples, r.states = rest, samples, map[*layer]*moments.Sums{}
+	best, least := 0, math.Inf(1)
+	for i, code := range ways {
+		if err := code(); err != nil {
+			return 0, err
+		}
+		d, err := c.driftOn(float, samples, judge)
+		if err != nil {
+			return 0, err
+		}
+		if d < least {
+			best, least = i, d
+		}
+		if err := done(i); err != nil {
+			return 0, err
+		}
+	}
+	return best, nil
+}
 
 // compensates decides whether layers make up for what earlier ones have changed: with many samples always; with few the better on
 // samples that took no part.
@@ -18,32 +58,79 @@ func (r *rated) compensates(feeds []map[string]*onnxio.Array, float *infer.Progr
 	if n := len(feeds); n < pilotFrom || n >= compensateFrom {
 		return n >= compensateFrom, nil
 	}
-	all, fit := r.fitted, r.refit.twins.samples
-	defer func() { r.fitted, r.refit.twins.samples = all, fit }()
-	var judge []int
-	r.fitted, r.refit.twins.samples = nil, nil
-	for i, s := range all {
-		if i%judgeEvery == judgeEvery-1 {
-			judge = append(judge, s)
+	knob := knobFor(r.active, r.aim())
+	ways := []func() error{
+		func() error { return r.codeAll(knob, false) },
+		func() error { return r.codeAll(knob, true) },
+	}
+	best, err := r.refit.pilot(float, ways, func(int) (err error) {
+		r.pilot, err = r.trial()
+		return err
+	})
+	return best == 1, err
+}
+
+// quantizeAll gives every weight its bits, and rounds again by what the data say, where samples that took no part say that it is better.
+func (c *converter) quantizeAll(float *infer.Program, feeds []map[string]*onnxio.Array) error {
+	if err := c.quantizeEach(); err != nil {
+		return err
+	}
+	r, err := c.newRefit(feeds)
+	if err != nil {
+		return err
+	}
+	again := func(compensate bool) error {
+		return r.pass(func(j *job) (coder, func() (*quantized, error)) {
+			k := newGridCoder(j.q)
+			return k, func() (*quantized, error) { return j.q, nil }
+		}, compensate)
+	}
+	if len(feeds) >= compensateFrom {
+		return again(true)
+	}
+	plain := r.plainly
+	if len(feeds) < pilotFrom {
+		c.warn("%d samples: too few to round by what they say", len(feeds))
+		return plain()
+	}
+	ways := []func() error{plain, func() error { return again(false) }, func() error { return again(true) }}
+	best, err := r.pilot(float, ways, func(int) error { return nil })
+	switch {
+	case err != nil:
+		return err
+	case best == 0:
+		return plain()
+	}
+	return again(best == 2)
+}
+
+// plainly rounds every weight to the nearest of its levels, whatever the data say.
+func (r *refit) plainly() error {
+	r.c.kept = r.c.newRecording(false)
+	r.c.result.Layers, r.c.result.Chained = 0, false
+	for _, j := range r.c.jobs {
+		if j.recurrent { // the bias of a layer that was fitted
+			j.data, j.recurrent = nil, false
+		}
+		if j.reason != "" {
 			continue
 		}
-		r.fitted = append(r.fitted, s)
-		r.refit.twins.samples = append(r.refit.twins.samples, fit[i])
-	}
-	var drift [2]float64
-	knob := knobFor(r.active, r.aim())
-	for i, on := range []bool{false, true} {
-		if err := r.codeAll(knob, on); err != nil {
-			return false, err
-		}
-		d, err := r.driftOn(float, r.refit.twins.samples, judge)
+		w, err := j.values()
 		if err != nil {
-			return false, err
+			return err
 		}
-		drift[i] = d
-		if r.pilot, err = r.trial(); err != nil {
-			return false, err
+		k := newGridCoder(j.q)
+		for e, v := range w {
+			k.code(e, float64(v), 1)
 		}
+		j.settle(j.q, w)
+		r.c.kept.codes(j, nil, k, nil, false)
 	}
-	return drift[1] < drift[0], nil
+	return nil
+}
+
+// quantizeEach gives every weight its bits by its own values.
+func (c *converter) quantizeEach() error {
+	return parallel.Each(c.ctx, c.Threads, len(c.jobs), c.quantize,
+		func(done int) { c.progress("quantizing", done, len(c.jobs)) })
 }

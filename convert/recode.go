@@ -10,11 +10,18 @@ import (
 )
 
 // Damping of Hessians, as a part of the mean of their diagonal (recipe.md A1.3): where rounding errors are fed back, and
-// where weights are moved to make up for changed inputs, which fits noise more easily.
+// where weights are moved to make up for changed inputs, which fits noise more easily. Moments of K inputs that P rows were
+// seen of know too little of the directions in which these rows do not lie: K/P times dampFew is added (recipe.md B1).
 const (
 	feedbackDamp   = 0.01
 	compensateDamp = 0.1
+	dampFew        = 0.1
 )
+
+// fewRows returns what the damping grows by where few rows were seen of many inputs.
+func fewRows(sums *moments.Sums) float64 {
+	return dampFew * float64(sums.K()) / float64(max(1, sums.Len()))
+}
 
 // coder holds the codes of a weight while its elements are rounded one after the other.
 type coder interface {
@@ -43,11 +50,11 @@ func (l *layer) recode(w []float32, sums *moments.Sums, k coder, compensate bool
 		h := sums.Second(g, l.centred)
 		part := dense[g*size : (g+1)*size]
 		if compensate && m.blocks == 1 {
-			if moved := balance.Compensate(part, m.rows, h, sums.Shift(g, l.centred), m.cols, compensateDamp); moved != nil {
+			if moved := balance.Compensate(part, m.rows, h, sums.Shift(g, l.centred), m.cols, compensateDamp+fewRows(sums)); moved != nil {
 				copy(part, moved)
 			}
 		}
-		feedback[g], errs[g] = balance.NewFeedback(h, m.cols, feedbackDamp)
+		feedback[g], errs[g] = balance.NewFeedback(h, m.cols, feedbackDamp+fewRows(sums))
 		if errs[g] != nil {
 			return
 		}
