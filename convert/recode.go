@@ -103,7 +103,6 @@ type stepCoder struct {
 	layout balance.Layout
 	steps  []float32
 	mu     float64 // strength of the rate term; 0: none
-	limit  int     // integers lie in [-limit, limit-1]; 0: no limit
 
 	n      []int16
 	prices *balance.Prices

@@ -87,12 +87,6 @@ type exchange struct {
 	raw    []byte
 }
 
-// measure returns the drift that the exchanges cause together.
-func (s *probe) measure(list []exchange) (float64, error) {
-	sensitivity, _, err := s.measureBoth(list)
-	return sensitivity, err
-}
-
 // measureBoth returns the drift that the exchanges cause together, as bits are allocated by it and as it is reported.
 func (s *probe) measureBoth(list []exchange) (sensitivity, worst float64, err error) {
 	for i, x := range list {
