@@ -120,7 +120,7 @@ func (c *cells) balancedEdges(k int, p float64) []float64 {
 	done, running, total := 0.0, 0, 0.0 // mass of the segments before `running`
 	mass := make([]float64, len(at)-1)
 	for j := range mass {
-		mass[j] = power((at[j+1]-at[j])/(c.hi-c.lo), 1-p)
+		mass[j] = Power((at[j+1]-at[j])/(c.hi-c.lo), 1-p)
 		total += mass[j]
 	}
 	for i := range edges {

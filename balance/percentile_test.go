@@ -149,13 +149,13 @@ func TestPower(t *testing.T) {
 		{0, 0.5, 0}, {0, 0, 1}, {0, 1, 0}, {1, 0.3, 1}, {4, 0.5, 2}, {8, 1.0 / 3, 2}, {0x1p-300, 0.5, 0x1p-150}, {7, 1, 7},
 	}
 	for _, e := range exact {
-		if got := power(e.x, e.a); math.Abs(got-e.want) > powerTolerance*e.want {
+		if got := Power(e.x, e.a); math.Abs(got-e.want) > powerTolerance*e.want {
 			t.Errorf("%v^%v = %v, want %v", e.x, e.a, got, e.want)
 		}
 	}
 	for x := 1e-12; x < 10; x *= 1.37 {
 		for _, a := range []float64{0.1, 1.0 / 3, 2.0 / 3, 0.9} {
-			if got, want := power(x, a), math.Pow(x, a); math.Abs(got-want) > powerTolerance*want {
+			if got, want := Power(x, a), math.Pow(x, a); math.Abs(got-want) > powerTolerance*want {
 				t.Errorf("%v^%v = %v, want %v", x, a, got, want)
 			}
 		}

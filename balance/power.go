@@ -2,9 +2,10 @@ package balance
 
 import "math"
 
-// power returns x^a for finite x >= 0 and a in [0, 1], to about 1e-14 relative; 0^a is 0 for a > 0 and x^0 is 1.
-// Unlike math.Pow it gives the same bits on every architecture: each product is rounded before it is added.
-func power(x, a float64) float64 {
+// Power returns x^a for finite x >= 0 and a in [0, 1], to about 1e-14 relative; 0^a is 0 for a > 0 and x^0 is 1.
+// Unlike math.Pow, and as Log2 and Exp2, it gives the same bits on every architecture: each product is rounded before it is
+// added.
+func Power(x, a float64) float64 {
 	switch {
 	case a == 0:
 		return 1
@@ -13,12 +14,12 @@ func power(x, a float64) float64 {
 	case x <= 0:
 		return 0
 	}
-	return exp2(float64(a * log2(x)))
+	return Exp2(float64(a * Log2(x)))
 }
 
-// log2 returns the binary logarithm of a positive finite x: with x = m*2^e, m in [sqrt(1/2), sqrt(2)), and
+// Log2 returns the binary logarithm of a positive finite x: with x = m*2^e, m in [sqrt(1/2), sqrt(2)), and
 // t = (m-1)/(m+1), ln m = 2*(t + t^3/3 + t^5/5 + ...), |t| < 0.1716 (Abramowitz and Stegun 4.1.27).
-func log2(x float64) float64 {
+func Log2(x float64) float64 {
 	m, e := math.Frexp(x)
 	if m < math.Sqrt2/2 {
 		m *= 2
@@ -32,8 +33,8 @@ func log2(x float64) float64 {
 	return float64(e) + float64(float64(2*t*sum)*math.Log2E)
 }
 
-// exp2 returns 2^y for y in (-1074, 1024): 2^n by exponent, 2^r, |r| <= 1/2, by the series of exp.
-func exp2(y float64) float64 {
+// Exp2 returns 2^y for y in (-1074, 1024): 2^n by exponent, 2^r, |r| <= 1/2, by the series of exp.
+func Exp2(y float64) float64 {
 	n := math.RoundToEven(y)
 	z := float64((y - n) * math.Ln2)
 	sum := 1.0

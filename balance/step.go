@@ -95,12 +95,12 @@ func (t *Tally) Bits() float64 {
 	bits, used := 0.0, 0
 	for _, c := range t.Count {
 		if c > 0 {
-			bits += float64(float64(c) * log2(float64(t.Total)/float64(c)))
+			bits += float64(float64(c) * Log2(float64(t.Total)/float64(c)))
 			used++
 		}
 	}
 	if used > 1 {
-		bits += float64(float64(used-1) * 0.5 * log2(float64(t.Total)))
+		bits += float64(float64(used-1) * 0.5 * Log2(float64(t.Total)))
 	}
 	return bits
 }
@@ -132,7 +132,7 @@ func NewPrices(t *Tally) *Prices {
 		} else {
 			count /= 2 // one sign of two
 		}
-		p.bits[m] = -log2(count / total)
+		p.bits[m] = -Log2(count / total)
 	}
 	return p
 }

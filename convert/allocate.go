@@ -3,6 +3,7 @@ package convert
 import (
 	"math"
 
+	"bq/balance"
 	"bq/internal/moments"
 	"bq/onnxio"
 )
@@ -23,7 +24,7 @@ func allocate(plans []*stepPlan, sensitivities []float64) {
 	for i, p := range plans {
 		p.multiplier = math.Sqrt(float64(max(1, p.live)))
 		if top > 0 {
-			p.multiplier /= math.Pow(max(sensitivities[i]/top, leastSensitivity), allocationPower/2)
+			p.multiplier /= balance.Power(max(sensitivities[i]/top, leastSensitivity), allocationPower/2)
 		}
 	}
 	balanceMultipliers(plans)
@@ -82,8 +83,8 @@ func (r *rated) eachAlone(probe *probe, knobs []float64, take func(j *job, at in
 		}
 		for at, knob := range knobs {
 			k := newStepCoder(r.plans[j], knob, 0)
-			k.nearest(w)
-			list, err := probe.coded(j, k)
+			plainly(k, w)
+			list, _, err := probe.coded(j, k)
 			if err == nil {
 				err = measure(j, at, list)
 			}
@@ -134,20 +135,14 @@ func (r *rated) layerAlone(probe *probe, l *layer, sums *moments.Sums, knob floa
 	}
 	k := newStepCoder(r.plans[l.job], knob, 0)
 	if sums.Len() == 0 {
-		k.nearest(w)
+		plainly(k, w)
 	} else if err := l.recode(w, sums, k, false, r.Threads); err != nil {
 		return nil, err
 	}
-	list, err := probe.coded(l.job, k)
+	list, got, err := probe.coded(l.job, k)
 	if err != nil {
 		return nil, err
 	}
-	got := make([]float32, len(w))
-	q, err := k.quantized()
-	if err != nil {
-		return nil, err
-	}
-	q.decoded(l.Tensor.Type, got)
 	x, err := probe.bias(l, place, l.meanError(w, got, sums, false))
 	return append(list, x...), err
 }

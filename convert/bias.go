@@ -41,23 +41,22 @@ const biasInput = 2
 
 // corrections lists the nodes of the main graph that have a quantized weight and a place to put a correction: the
 // bias input of Conv, ConvTranspose and Gemm, the B of a BatchNormalization behind a Conv without bias, the vector
-// that is added behind a MatMul. It counts those that have none: LSTM, GRU, RNN, and a MatMul without Add.
-func (c *converter) corrections() []*correction {
+// that is added behind a MatMul. without counts those that have none: LSTM, GRU, RNN, and a MatMul without Add.
+func (c *converter) corrections() (list []*correction, without int) {
 	f := c.placer()
-	var list []*correction
 	for i, n := range c.src.Model.Graph.Nodes {
 		if _, ok := f.weights[n]; !ok || len(n.Outputs) == 0 {
 			continue
 		}
 		k := f.place(n)
 		if k == nil {
-			c.result.Uncorrected++
+			without++
 			continue
 		}
 		k.index, k.output, k.channels, k.typ = i, n.Outputs[0], f.channels(n), f.weights[n].use.typ(f.weights[n].Tensor.Type)
 		list = append(list, k)
 	}
-	return list
+	return list, without
 }
 
 // weightUse is a quantized weight and the use that makes it one.

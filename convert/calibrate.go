@@ -68,7 +68,8 @@ func (c *converter) calibrate(float *infer.Program, feeds []map[string]*onnxio.A
 
 // correct fits biases and activation ranges, layer by layer on the quantized model.
 func (c *converter) correct(float *infer.Program, feeds []map[string]*onnxio.Array) error {
-	list := c.corrections()
+	list, without := c.corrections()
+	c.result.Uncorrected = without
 	means, err := c.floatMeans(float, feeds, list)
 	if err != nil {
 		return err
@@ -127,11 +128,19 @@ func (c *converter) affordable(p *infer.Program, fit []int) ([]int, error) {
 		return fit, nil
 	}
 	c.warn("calibrating on %d of %d samples: more would take over %d MiB at once", n, len(fit), lockstepBytes>>20)
-	some := make([]int, n)
-	for i := range some {
-		some[i] = fit[i*len(fit)/n]
+	return evenly(fit, n), nil
+}
+
+// evenly returns n elements of list, evenly spread; all where there are no more.
+func evenly[T any](list []T, n int) []T {
+	if n >= len(list) {
+		return list
 	}
-	return some, nil
+	some := make([]T, n)
+	for i := range some {
+		some[i] = list[i*len(list)/n]
+	}
+	return some
 }
 
 // arrayBytes returns the bytes that the elements of an array take in memory, 16-bit floats widened.

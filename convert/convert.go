@@ -121,7 +121,7 @@ func (c *converter) stream() error {
 	for _, k := range list {
 		late[k.bias] = true
 	}
-	w, err := c.begin()
+	w, err := c.begin(c.out)
 	if err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func (c *converter) withData() error {
 			return err
 		}
 	}
-	w, err := c.begin()
+	w, err := c.begin(c.out)
 	if err != nil {
 		return err
 	}
@@ -317,13 +317,13 @@ func (c *converter) checkCoverage() error {
 // ErrLarger says that the container would be larger than the model.
 var ErrLarger = errors.New("the result is larger than the model")
 
-// begin starts the container with the graph.
-func (c *converter) begin() (*packing.Writer, error) {
+// begin starts a container on dst with the graph.
+func (c *converter) begin(dst io.Writer) (*packing.Writer, error) {
 	graph, err := c.graphBytes()
 	if err != nil {
 		return nil, err
 	}
-	w := packing.NewWriter(c.out, nil)
+	w := packing.NewWriter(dst, nil)
 	return w, w.Graph(graph)
 }
 
@@ -345,12 +345,26 @@ func (c *converter) put(w *packing.Writer, i int) error {
 	return err
 }
 
-// end writes the added biases and the metadata, and closes the container.
+// end closes the container, and lists what has no entry of its own.
 func (c *converter) end(w *packing.Writer) error {
 	if err := c.checkCoverage(); err != nil {
 		return err
 	}
 	c.result.Tensors = append(append(c.result.Tensors, others(c.src.Model)...), coded(c.src.Model)...)
+	if err := c.close(w); err != nil {
+		return err
+	}
+	if c.Budget.Kind == BudgetSize && float64(c.out.n) > c.Budget.Value {
+		return &ReachError{c.Budget, float64(c.out.n)}
+	}
+	if limit := int64(len(c.src.Bytes)) + c.externalBytes(); c.out.n > limit {
+		return fmt.Errorf("%w: %d bytes against %d", ErrLarger, c.out.n, limit)
+	}
+	return nil
+}
+
+// close writes the added biases and the metadata, and closes the container.
+func (c *converter) close(w *packing.Writer) error {
 	for _, a := range c.added {
 		if err := w.Tensor(a.tensor()); err != nil {
 			return err
@@ -367,16 +381,8 @@ func (c *converter) end(w *packing.Writer) error {
 	if err := w.SetMeta(meta); err != nil {
 		return err
 	}
-	if _, err := w.Close(); err != nil {
-		return err
-	}
-	if c.Budget.Kind == BudgetSize && float64(c.out.n) > c.Budget.Value {
-		return &ReachError{c.Budget, float64(c.out.n)}
-	}
-	if limit := int64(len(c.src.Bytes)) + c.externalBytes(); c.out.n > limit {
-		return fmt.Errorf("%w: %d bytes against %d", ErrLarger, c.out.n, limit)
-	}
-	return nil
+	_, err = w.Close()
+	return err
 }
 
 // externalBytes returns the bytes of the model's tensors that stand in other files.

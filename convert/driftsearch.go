@@ -3,6 +3,7 @@ package convert
 import (
 	"math"
 
+	"bq/internal/compare"
 	"bq/internal/infer"
 	"bq/onnxio"
 )
@@ -94,12 +95,6 @@ func (c *converter) driftOn(float *infer.Program, feeds []map[string]*onnxio.Arr
 		return 0, err
 	}
 	figures, err := c.compareOn(float, samples)
-	worst := 0.0
-	for i := range figures {
-		if d := figures[i].Drift(); d > worst || d-d != 0 {
-			worst = d
-		}
-	}
 	c.uncorrect()
-	return worst, err
+	return compare.Worst(figures), err
 }

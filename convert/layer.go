@@ -2,6 +2,7 @@ package convert
 
 import (
 	"fmt"
+	"slices"
 
 	"bq/internal/infer"
 	"bq/internal/moments"
@@ -38,7 +39,7 @@ func (c *converter) layers(corrected []*correction) []*layer {
 	for i, n := range c.src.Model.Graph.Nodes {
 		for _, l := range at[n] {
 			l.index = i
-			l.centred = places[i] || recurrentBias(c, n) != nil
+			l.centred = places[i] || c.recurrentBias(n) != nil
 			list = append(list, l)
 		}
 	}
@@ -53,7 +54,7 @@ func (j *job) layer(g *onnxio.Graph) *layer {
 	shape := dims(j.Tensor.Dims)
 	for _, u := range j.uses {
 		in := dataInput(u)
-		if in < 0 || !computedInFloat32(u.typ(j.Tensor.Type)) || !inGraph(g, u.node) {
+		if in < 0 || !computedInFloat32(u.typ(j.Tensor.Type)) || !slices.Contains(g.Nodes, u.node) {
 			continue
 		}
 		m, ok := matrixOf(u, shape)
@@ -72,15 +73,6 @@ func (j *job) layer(g *onnxio.Graph) *layer {
 		}
 	}
 	return nil
-}
-
-func inGraph(g *onnxio.Graph, n *onnxio.Node) bool {
-	for _, v := range g.Nodes {
-		if v == n {
-			return true
-		}
-	}
-	return false
 }
 
 // geometry tells where the inputs of the matrix lie in an array that the layer reads.

@@ -125,7 +125,7 @@ const trialElements = 1 << 16
 // rounding errors that add up to zero in each channel.
 func (m Method) quantize(w, importance []float32, l balance.Layout, bits, typical int, balanced bool) (*quantized, error) {
 	if m.name == "entropy" {
-		if !finiteValues(w) {
+		if !finite(w) {
 			return nil, balance.ErrNonFinite
 		}
 		return integersOf(w, bits)

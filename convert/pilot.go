@@ -80,15 +80,12 @@ func (c *converter) quantizeAll(float *infer.Program, feeds []map[string]*onnxio
 		return err
 	}
 	again := func(compensate bool) error {
-		return r.pass(func(j *job) (coder, func() (*quantized, error)) {
-			k := newGridCoder(j.q)
-			return k, func() (*quantized, error) { return j.q, nil }
-		}, compensate)
+		return r.pass(gridOf, compensate)
 	}
 	if len(feeds) >= compensateFrom {
 		return again(true)
 	}
-	plain := r.plainly
+	plain := r.withoutFeedback
 	if len(feeds) < pilotFrom {
 		c.warn("%d samples: too few to round by what they say", len(feeds))
 		return plain()
@@ -104,8 +101,8 @@ func (c *converter) quantizeAll(float *infer.Program, feeds []map[string]*onnxio
 	return again(best == 2)
 }
 
-// plainly rounds every weight to the nearest of its levels, whatever the data say.
-func (r *refit) plainly() error {
+// withoutFeedback rounds every weight to the nearest of its levels, whatever the data say.
+func (r *refit) withoutFeedback() error {
 	r.c.kept = r.c.newRecording(false)
 	r.c.result.Layers, r.c.result.Chained = 0, false
 	for _, j := range r.c.jobs {
@@ -119,15 +116,18 @@ func (r *refit) plainly() error {
 		if err != nil {
 			return err
 		}
-		k := newGridCoder(j.q)
-		for e, v := range w {
-			k.code(e, float64(v), 1)
+		k := gridOf(j)
+		plainly(k, w)
+		if err := j.settle(k, w); err != nil {
+			return err
 		}
-		j.settle(j.q, w)
 		r.c.kept.codes(j, nil, k, nil, false)
 	}
 	return nil
 }
+
+// gridOf codes the weight of a job again by the levels that it has.
+func gridOf(j *job) coder { return newGridCoder(j.q) }
 
 // quantizeEach gives every weight its bits by its own values.
 func (c *converter) quantizeEach() error {

@@ -135,7 +135,7 @@ func (p *Planner) measure(o Options) error {
 		k := &curve{}
 		for i, knob := range planKnobs {
 			s := newStepCoder(r.plans[j], knob, 0)
-			s.nearest(w)
+			plainly(s, w)
 			if err := k.add(j, w, s, list[i]); err != nil {
 				return err
 			}
@@ -165,13 +165,13 @@ func (p *Planner) read(o Options) error {
 			return err
 		}
 		plan := newStepPlan(w, j.layout, rowSteps(j, readers))
-		if !finiteValues(w) || plan.reference == 0 {
+		if !finite(w) || plan.reference == 0 {
 			continue
 		}
 		k := &curve{}
 		for _, a := range known[j.name] {
 			s := newStepCoder(plan, plan.stepFor(float64(a.Bits))/plan.reference, 0)
-			s.nearest(w)
+			plainly(s, w)
 			if err := k.add(j, w, s, a.Drift); err != nil {
 				return err
 			}
@@ -266,13 +266,9 @@ func (j *judge) drift(ctx context.Context, file *packing.File) (*float64, error)
 		return nil, err
 	}
 	figures, err := (&compare.Pair{A: j.float, B: p, Outputs: j.outputs}).Run(ctx, j.set, j.samples, j.threads, nil)
-	worst := 0.0
-	for i := range figures {
-		d := figures[i].Drift()
-		if d-d != 0 {
-			return nil, err
-		}
-		worst = max(worst, d)
+	worst := compare.Worst(figures)
+	if worst-worst != 0 {
+		return nil, err
 	}
 	return &worst, err
 }

@@ -1,8 +1,7 @@
 package convert
 
 import (
-	"math"
-
+	"bq/balance"
 	"bq/internal/compare"
 	"bq/internal/infer"
 	"bq/onnxio"
@@ -75,7 +74,7 @@ func (c *converter) newRated() (*rated, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !finiteValues(w) {
+		if !finite(w) {
 			j.reason = Nonfinite
 			continue
 		}
@@ -94,15 +93,6 @@ func (c *converter) newRated() (*rated, error) {
 func (o *Options) wholeBits() bool {
 	m := o.method()
 	return m.name != "auto" && m.name != "entropy" || o.Codec == CodecNone
-}
-
-func finiteValues(w []float32) bool {
-	for _, v := range w {
-		if v-v != 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // aim returns the bits that the codes are first tried at.
@@ -134,13 +124,11 @@ func (r *rated) codeAll(knob float64, compensate bool) error {
 			}
 		}
 	}
-	coderFor := func(j *job) (coder, func() (*quantized, error)) {
+	coderFor := func(j *job) coder {
 		if p := r.plans[j]; p != nil && !r.whole {
-			k := newStepCoder(p, knob, mu)
-			return k, k.quantized
+			return newStepCoder(p, knob, mu)
 		}
-		k := newGridCoder(j.q)
-		return k, func() (*quantized, error) { return j.q, nil }
+		return newGridCoder(j.q)
 	}
 	if r.refit != nil {
 		return r.refit.pass(coderFor, compensate)
@@ -155,12 +143,10 @@ func (r *rated) codeAll(knob float64, compensate bool) error {
 			return err
 		}
 		k := newStepCoder(p, knob, 0)
-		k.nearest(w)
-		q, err := k.quantized()
-		if err != nil {
+		plainly(k, w)
+		if err := j.settle(k, w); err != nil {
 			return err
 		}
-		j.settle(q, w)
 	}
 	return nil
 }
@@ -257,7 +243,7 @@ func (r *rated) nextKnob(s sizes, knob float64, fine, coarse *fit) float64 {
 	if fine != nil && coarse != nil {
 		part := (aim - fine.over) / (coarse.over - fine.over)
 		part = max(0.05, min(0.95, part))
-		return math.Exp2(math.Log2(fine.knob) + part*(math.Log2(coarse.knob)-math.Log2(fine.knob)))
+		return balance.Exp2(balance.Log2(fine.knob) + float64(part*(balance.Log2(coarse.knob)-balance.Log2(fine.knob))))
 	}
 	return knobFor(r.active, (room+aim)*r.estimate(knob)/max(1, codes))
 }

@@ -31,6 +31,19 @@ type coder interface {
 	begin(i int, loss float64)
 	// code rounds element e, which has come to x, and returns the value it is coded as. An error of e costs loss times its square.
 	code(e int, x, loss float64) float64
+	// quantized returns the codes, when all elements are rounded.
+	quantized() (*quantized, error)
+}
+
+// coderFunc returns what is to code the weight of a job.
+type coderFunc func(j *job) coder
+
+// plainly rounds every element of w by itself.
+func plainly(k coder, w []float32) {
+	k.begin(0, 0)
+	for e, v := range w {
+		k.code(e, float64(v), 1)
+	}
 }
 
 // recode rounds the layer's weight w so that the errors of its outputs are least on inputs of the given moments; compensate moves it
@@ -130,7 +143,7 @@ func (k *stepCoder) begin(pass int, loss float64) {
 	}
 	square := 0.0
 	for _, s := range k.steps {
-		square += float64(s) * float64(s) / float64(len(k.steps))
+		square += float64(float64(s)*float64(s)) / float64(len(k.steps))
 	}
 	k.prices = balance.NewPrices(balance.TallyOf(k.n))
 	k.lambda = k.mu * highRate * loss * square
@@ -150,7 +163,7 @@ func (k *stepCoder) code(e int, x, loss float64) float64 {
 	} else {
 		k.n[e] = k.prices.Choose(x, s, loss, k.lambda)
 	}
-	return float64(k.n[e]) * s
+	return float64(float64(k.n[e]) * s)
 }
 
 // quantized returns the codes.
@@ -162,14 +175,6 @@ func (k *stepCoder) quantized() (*quantized, error) {
 	return &quantized{Quantized: q, entropy: true}, nil
 }
 
-// nearest rounds all of w without feedback.
-func (k *stepCoder) nearest(w []float32) {
-	k.begin(0, 0)
-	for e, v := range w {
-		k.code(e, float64(v), 1)
-	}
-}
-
 // integersOf returns integers times a step for weights w of a bounded number of levels: the widest step that reaches the largest.
 func integersOf(w []float32, bits int) (*quantized, error) {
 	top := 0.0
@@ -179,7 +184,7 @@ func integersOf(w []float32, bits int) (*quantized, error) {
 	limit := max(1, 1<<(bits-1)-1)
 	step := balance.RoundSoleStep(top / float64(limit) * (1 + 1.0/256)) // rounding may not bring the largest out of reach
 	k := &stepCoder{layout: balance.PerTensor(len(w)), steps: []float32{step}, n: make([]int16, len(w))}
-	k.nearest(w)
+	plainly(k, w)
 	for i, n := range k.n {
 		k.n[i] = max(int16(-limit), min(int16(limit), n))
 	}
@@ -213,6 +218,8 @@ func (k *gridCoder) passes() int { return 1 }
 
 func (k *gridCoder) begin(int, float64) {}
 
+func (k *gridCoder) quantized() (*quantized, error) { return k.q, nil }
+
 func (k *gridCoder) code(e int, x, _ float64) float64 {
 	g := k.q.Layout.Group(e)
 	scale := float64(k.q.Scales[g])
@@ -225,7 +232,7 @@ func (k *gridCoder) code(e int, x, _ float64) float64 {
 	if k.levels != nil {
 		i := nearestLevel(k.levels, x/scale)
 		k.codes[e] = uint8(i)
-		return k.levels[i] * scale
+		return float64(k.levels[i] * scale)
 	}
 	zero := 1 << (k.q.Bits - 1)
 	if k.q.Zeros != nil {
@@ -233,7 +240,7 @@ func (k *gridCoder) code(e int, x, _ float64) float64 {
 	}
 	code := max(0, min(float64(int(1)<<k.q.Bits-1), math.RoundToEven(x/scale)+float64(zero)))
 	k.codes[e] = uint8(code)
-	return (code - float64(zero)) * scale
+	return float64((code - float64(zero)) * scale)
 }
 
 // nearestLevel returns the index of the level nearest to x, the lower of equals.
@@ -251,11 +258,22 @@ func (j *job) values() ([]float32, error) {
 	return w, j.Tensor.Float32s(w)
 }
 
-// settle takes q for the job's codes and measures it against the weight w.
-func (j *job) settle(q *quantized, w []float32) {
+// settle takes what k made of the weight w for the job's codes, and measures it.
+func (j *job) settle(k coder, w []float32) error {
+	q, err := k.quantized()
+	if err != nil {
+		return err
+	}
 	got := buffers.borrow(len(w))
 	defer buffers.put(got)
 	q.decoded(j.Tensor.Type, *got)
 	q.sqnr = balance.SQNR(w, *got)
 	j.q = q
+	return nil
+}
+
+// finite reports whether no value is NaN or infinite.
+func finite(w []float32) bool {
+	_, _, ok := kernel.MinMax(w)
+	return ok
 }

@@ -9,7 +9,7 @@ import "bq/onnxio"
 const recurrentBiasInput = 3
 
 // recurrentBias returns the kept constant B of n where it is n's alone, nil where there is none, or n is no recurrent node.
-func recurrentBias(c *converter, n *onnxio.Node) *job {
+func (c *converter) recurrentBias(n *onnxio.Node) *job {
 	if op := opOf(n); op != "LSTM" && op != "GRU" && op != "RNN" {
 		return nil
 	}

@@ -26,8 +26,8 @@ type refit struct {
 
 // newRefit prepares the streams on the fitted samples.
 func (c *converter) newRefit(feeds []map[string]*onnxio.Array) (*refit, error) {
-	r := &refit{c: c, corrected: c.corrections(), states: map[*layer]*moments.Sums{}, trigger: map[string][]*layer{}, at: map[string]*correction{}, warned: map[string]bool{}}
-	c.result.Uncorrected = 0 // the closing pass counts them again
+	corrected, _ := c.corrections()
+	r := &refit{c: c, corrected: corrected, states: map[*layer]*moments.Sums{}, trigger: map[string][]*layer{}, at: map[string]*correction{}, warned: map[string]bool{}}
 	r.layers = c.layers(r.corrected)
 	seen := map[*job]bool{}
 	for _, j := range c.jobs {
@@ -39,7 +39,7 @@ func (c *converter) newRefit(feeds []map[string]*onnxio.Array) (*refit, error) {
 	for _, l := range r.layers {
 		in := l.use.node.Input(dataInput(l.use))
 		r.trigger[in] = append(r.trigger[in], l)
-		if b := recurrentBias(c, l.use.node); b != nil && !seen[b] {
+		if b := c.recurrentBias(l.use.node); b != nil && !seen[b] {
 			list, seen[b] = append(list, b), true
 		}
 	}
@@ -47,7 +47,7 @@ func (c *converter) newRefit(feeds []map[string]*onnxio.Array) (*refit, error) {
 		r.at[k.output] = k
 	}
 	var err error
-	r.twins, err = c.newTwins(feeds, list, r.layers)
+	r.twins, err = c.newTwins(feeds, list)
 	return r, err
 }
 
@@ -120,9 +120,17 @@ func (r *refit) observeStates() error {
 	})
 }
 
+// passing is one pass of both streams.
+type passing struct {
+	*refit
+	coderFor   coderFunc
+	compensate bool
+	decided    map[*layer]bool
+}
+
 // pass runs both streams once and codes every weight by what coderFor gives. compensate lets layers make up for what earlier
 // ones have changed.
-func (r *refit) pass(coderFor func(j *job) (coder, func() (*quantized, error)), compensate bool) error {
+func (r *refit) pass(coderFor coderFunc, compensate bool) error {
 	if r.table != nil {
 		return r.passByTable(coderFor)
 	}
@@ -132,62 +140,11 @@ func (r *refit) pass(coderFor func(j *job) (coder, func() (*quantized, error)), 
 	}
 	r.twins.reset()
 	r.biases = map[*job][]float64{}
-	layered := map[*job]bool{}
-	values := map[string]bool{}
-	for _, l := range r.layers {
-		layered[l.job] = true
-		values[l.use.node.Input(dataInput(l.use))] = true
+	p := &passing{r, coderFor, compensate, map[*layer]bool{}}
+	if err := p.codeOthers(); err != nil {
+		return err
 	}
-	for _, k := range r.corrected {
-		values[k.output] = true
-	}
-	for _, j := range r.c.jobs {
-		if j.reason != "" || layered[j] {
-			continue
-		}
-		k, done := coderFor(j)
-		w, err := j.values()
-		if err != nil {
-			return err
-		}
-		k.begin(0, 0)
-		for e, v := range w {
-			k.code(e, float64(v), 1)
-		}
-		q, err := done()
-		if err != nil {
-			return err
-		}
-		j.settle(q, w)
-		r.c.kept.codes(j, nil, k, nil, false)
-		if r.twins.coded[j.Name] != nil && j.Graph == r.c.src.Model.Graph {
-			r.twins.decide(j)
-		}
-	}
-	decided := map[*layer]bool{}
-	decide := func(l *layer, float, coded []*onnxio.Array) error {
-		if decided[l] || l.reason != "" {
-			return nil
-		}
-		decided[l] = true
-		r.c.progress("quantizing layers", len(decided), len(r.layers))
-		return r.decide(l, float, coded, coderFor, compensate)
-	}
-	err := r.twins.run(values, func(value string, float, coded []*onnxio.Array) error {
-		if k := r.at[value]; k != nil {
-			sums := make([]*channelSum, len(float))
-			for i, v := range float {
-				sums[i] = sumChannels(v, k.axis)
-			}
-			takeBack(coded, meanOf(sums), k.axis)
-		}
-		for _, l := range r.trigger[value] {
-			if err := decide(l, float, coded); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	err := r.twins.run(r.meetings(), p.meet)
 	if failed := (*sampleError)(nil); errors.As(err, &failed) {
 		return fmt.Errorf("running the model on %s: %w", r.c.sampleName(r.c.fitted[failed.sample%len(r.c.fitted)]), failed.err)
 	}
@@ -195,15 +152,65 @@ func (r *refit) pass(coderFor func(j *job) (coder, func() (*quantized, error)), 
 		return err
 	}
 	for _, l := range r.layers { // whose input is a constant, or comes from a loop
-		if err := decide(l, nil, nil); err != nil {
+		if err := p.decide(l, nil, nil); err != nil {
 			return err
 		}
 	}
-	r.c.result.Layers, r.c.result.Chained = len(decided), compensate
+	r.c.result.Layers, r.c.result.Chained = len(p.decided), compensate
 	r.warnUnfit()
-	for b, by := range r.biases {
-		b.recurrent = true
-		if err := b.shift(by); err != nil {
+	return r.shiftRecurrent()
+}
+
+// meetings returns the values at which the runs of a pass meet: the inputs of layers, and the outputs whose mean is corrected.
+func (r *refit) meetings() map[string]bool {
+	values := map[string]bool{}
+	for _, l := range r.layers {
+		values[l.use.node.Input(dataInput(l.use))] = true
+	}
+	for _, k := range r.corrected {
+		values[k.output] = true
+	}
+	return values
+}
+
+// codeOthers codes the weights that are no layers, before any run.
+func (p *passing) codeOthers() error {
+	layered := map[*job]bool{}
+	for _, l := range p.layers {
+		layered[l.job] = true
+	}
+	for _, j := range p.c.jobs {
+		if j.reason != "" || layered[j] {
+			continue
+		}
+		w, err := j.values()
+		if err != nil {
+			return err
+		}
+		k := p.coderFor(j)
+		plainly(k, w)
+		if err := j.settle(k, w); err != nil {
+			return err
+		}
+		p.c.kept.codes(j, nil, k, nil, false)
+		if p.twins.coded[j.Name] != nil && j.Graph == p.c.src.Model.Graph {
+			p.twins.decide(j)
+		}
+	}
+	return nil
+}
+
+// meet corrects the mean of a value, and decides the layers that read it.
+func (p *passing) meet(value string, float, coded []*onnxio.Array) error {
+	if k := p.at[value]; k != nil {
+		sums := make([]*channelSum, len(float))
+		for i, v := range float {
+			sums[i] = sumChannels(v, k.axis)
+		}
+		takeBack(coded, meanOf(sums), k.axis)
+	}
+	for _, l := range p.trigger[value] {
+		if err := p.decide(l, float, coded); err != nil {
 			return err
 		}
 	}
@@ -220,58 +227,79 @@ func (r *refit) warnUnfit() {
 	}
 }
 
-// decide codes one layer on the inputs of both streams, nil where they were not seen.
-func (r *refit) decide(l *layer, float, coded []*onnxio.Array, coderFor func(j *job) (coder, func() (*quantized, error)), compensate bool) error {
+// decide codes one layer, once, on the inputs of both streams, nil where they were not seen.
+func (p *passing) decide(l *layer, float, coded []*onnxio.Array) error {
+	if p.decided[l] || l.reason != "" {
+		return nil
+	}
+	p.decided[l] = true
+	p.c.progress("quantizing layers", len(p.decided), len(p.layers))
 	w, err := l.values()
 	if err != nil {
 		return err
 	}
-	sums := r.states[l]
+	sums := p.states[l]
 	twin := !l.states && float != nil
 	if twin {
 		sums = moments.New(l.m.groups, l.m.cols, true)
-		if err := newSampler(l, len(coded)).observe(sums, coded, float, 0, r.c.Threads); err != nil {
+		if err := newSampler(l, len(coded)).observe(sums, coded, float, 0, p.c.Threads); err != nil {
 			return err
 		}
 	}
-	k, done := coderFor(l.job)
-	if sums == nil || sums.Len() == 0 {
-		k.begin(0, 0)
-		for e, v := range w {
-			k.code(e, float64(v), 1)
-		}
-	} else if err := l.recode(w, sums, k, compensate && twin, r.c.Threads); err != nil {
+	seen := sums != nil && sums.Len() > 0
+	k := p.coderFor(l.job)
+	if !seen {
+		plainly(k, w)
+	} else if err := l.recode(w, sums, k, p.compensate && twin, p.c.Threads); err != nil {
 		return fmt.Errorf("quantizing %s: %w", onnxio.Quote(l.name), err)
 	}
-	q, err := done()
-	if err != nil {
+	if err := l.settle(k, w); err != nil {
 		return err
 	}
-	l.settle(q, w)
-	r.c.kept.codes(l.job, l, k, sums, compensate && twin)
-	r.twins.decide(l.job)
-	if sums != nil && sums.Len() > 0 {
-		r.correctRecurrent(l, w, sums, twin)
+	p.c.kept.codes(l.job, l, k, sums, p.compensate && twin)
+	p.twins.decide(l.job)
+	if !seen {
+		return nil
+	}
+	if b, by := p.takeBack(l, w, sums, twin); b != nil {
+		values := p.twins.coded[b.Name].F32()
+		for i, v := range by {
+			values[i] += float32(v)
+		}
 	}
 	return nil
 }
 
-// correctRecurrent lets the bias of a recurrent layer take back the layer's mean error.
-func (r *refit) correctRecurrent(l *layer, w []float32, sums *moments.Sums, twin bool) {
-	b := recurrentBias(r.c, l.use.node)
+// takeBack adds to the shift of a recurrent layer's bias what takes back the mean error of its codes, and returns the bias and what was
+// added; nil for other layers, and where the bias cannot be changed. twin says that the codes met other inputs than the weight w.
+func (r *refit) takeBack(l *layer, w []float32, sums *moments.Sums, twin bool) (*job, []float64) {
+	b := r.c.recurrentBias(l.use.node)
 	if b == nil {
-		return
+		return nil, nil
 	}
+	got := buffers.borrow(len(w))
+	defer buffers.put(got)
+	l.q.decoded(l.Tensor.Type, *got)
+	by := make([]float64, product(dims(b.Tensor.Dims)))
+	l.recurrentShift(by, l.meanError(w, *got, sums, twin))
 	if r.biases[b] == nil {
-		r.biases[b] = make([]float64, product(dims(b.Tensor.Dims)))
+		r.biases[b] = make([]float64, len(by))
 	}
-	fresh := make([]float64, len(r.biases[b]))
-	l.recurrentShift(fresh, l.meanError(w, r.twins.coded[l.Name].F32(), sums, twin))
-	values := r.twins.coded[b.Name].F32()
-	for i, v := range fresh {
+	for i, v := range by {
 		r.biases[b][i] += v
-		values[i] += float32(v)
 	}
+	return b, by
+}
+
+// shiftRecurrent puts the shifts of the recurrent layers' biases in place.
+func (r *refit) shiftRecurrent() error {
+	for b, by := range r.biases {
+		b.recurrent = true
+		if err := b.shift(by); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // meanError returns what the rows of the layer give on average with the weight w less what they give with got, group by group;
@@ -288,7 +316,7 @@ func (l *layer) meanError(w, got []float32, sums *moments.Sums, twin bool) []flo
 			sum := 0.0
 			for j := range l.m.cols {
 				if e := l.m.stored[(g*l.m.rows+r)*l.m.cols+j]; e >= 0 {
-					sum += float64(w[e])*x[j] - float64(got[e])*z[j]
+					sum += float64(float64(w[e])*x[j]) - float64(float64(got[e])*z[j])
 				}
 			}
 			out[g/l.m.blocks*l.m.rows+r] += sum

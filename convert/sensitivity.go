@@ -31,10 +31,7 @@ type probe struct {
 // newProbe runs the float model on some of the samples.
 func (c *converter) newProbe(samples []map[string]*onnxio.Array, corrected []*correction) (*probe, error) {
 	s := &probe{c: c, tensors: map[string]*onnxio.Tensor{}, biases: map[int]*onnxio.Tensor{}}
-	n := min(len(samples), sensitivitySamples)
-	for i := range n {
-		s.samples = append(s.samples, samples[i*len(samples)/n])
-	}
+	s.samples = evenly(samples, sensitivitySamples)
 	var err error
 	if s.outputs, err = compare.Outputs(c.src.Model, c.OutputKinds); err != nil {
 		return nil, err
@@ -216,39 +213,44 @@ func logSum(x []float64) float64 {
 	return top + math.Log(sum)
 }
 
-// coded returns the exchange of a weight for what its codes stand for.
-func (s *probe) coded(j *job, k *stepCoder) ([]exchange, error) {
+// coded returns the exchange of a weight for what its codes stand for, and these values.
+func (s *probe) coded(j *job, k *stepCoder) ([]exchange, []float32, error) {
 	q, err := k.quantized()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	got := make([]float32, j.layout.Len())
 	q.decoded(j.Tensor.Type, got)
-	return []exchange{{s.tensors[j.name], rawFloats(j.Tensor.Type, got)}}, nil
+	return []exchange{{s.tensors[j.name], rawFloats(j.Tensor.Type, got)}}, got, nil
 }
 
 // bias returns the exchange of the bias that takes back a layer's mean error by row; none where there is no place for it.
 func (s *probe) bias(l *layer, k *correction, by []float64) ([]exchange, error) {
-	t, shift := (*onnxio.Tensor)(nil), by
-	if b := recurrentBias(s.c, l.use.node); b != nil {
-		t, shift = s.tensors[b.name], make([]float64, product(dims(b.Tensor.Dims)))
+	if b := s.c.recurrentBias(l.use.node); b != nil {
+		shift := make([]float64, product(dims(b.Tensor.Dims)))
 		l.recurrentShift(shift, by)
-	} else if k != nil {
-		t, shift = s.biases[k.index], make([]float64, len(by))
-		for i, v := range by {
-			shift[i] = v
-			if opOf(l.use.node) == "Gemm" {
-				shift[i] *= float64(l.use.node.FloatAttr("alpha", 1))
-			}
-			if len(k.factor) > 0 {
-				shift[i] *= k.factor[i%len(k.factor)]
-			}
-		}
+		return shiftExchange(s.tensors[b.name], shift)
 	}
+	if k == nil {
+		return nil, nil
+	}
+	alpha := 1.0
+	if opOf(l.use.node) == "Gemm" {
+		alpha = float64(l.use.node.FloatAttr("alpha", 1))
+	}
+	k = &correction{index: k.index, factor: k.factor, delta: make([]float64, len(by))}
+	for i, v := range by {
+		k.delta[i] = v * alpha
+	}
+	return shiftExchange(s.biases[k.index], k.shift())
+}
+
+// shiftExchange returns the exchange of a bias for the same with a vector added; none where there is no bias of that length.
+func shiftExchange(t *onnxio.Tensor, by []float64) ([]exchange, error) {
 	if t == nil {
 		return nil, nil
 	}
-	w := make([]float32, len(shift))
+	w := make([]float32, len(by))
 	n, err := t.Elements()
 	if err != nil || n != len(w) {
 		return nil, err
@@ -256,7 +258,7 @@ func (s *probe) bias(l *layer, k *correction, by []float64) ([]exchange, error) 
 	if err := t.Float32s(w); err != nil {
 		return nil, err
 	}
-	for i, v := range shift {
+	for i, v := range by {
 		w[i] += float32(v)
 	}
 	return []exchange{{t, rawFloats(t.Type, w)}}, nil

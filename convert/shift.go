@@ -113,7 +113,8 @@ func (f *forecast) measure(w, got []float32) {
 
 // forecasts attaches to each weight the corrections that need no data, and reserves their places.
 func (c *converter) forecasts() []*correction {
-	list := c.corrections()
+	list, without := c.corrections()
+	c.result.Uncorrected = without
 	f := c.placer()
 	known := expectations(c.src.Model.Graph, f.constant, f.ranks(c.src.Model.Graph))
 	var found []*correction

@@ -13,7 +13,8 @@ import (
 //
 //	step_t = c * reference_t * multiplier_t
 //
-// reference_t is the step at which the tensor takes referenceBits bits a weight.
+// reference_t is the step at which the tensor takes referenceBits bits a weight. Everything here decides codes, and so is the same on
+// every machine: sums in a fixed order, products rounded before they are added, logarithms of package balance.
 
 // referenceBits is the rate at which tensors are compared.
 const referenceBits = 3
@@ -84,7 +85,7 @@ func rowFactors(w []float32, l balance.Layout, sigma float64) []float64 {
 	for c := range sums {
 		sums[c] = math.Sqrt(sums[c] / float64(l.Outer*l.Inner))
 		if sums[c] > deadRatio*sigma {
-			octaves = append(octaves, math.Log2(sums[c]/sigma))
+			octaves = append(octaves, balance.Log2(sums[c]/sigma))
 		}
 	}
 	if len(octaves) < 2 || deviation(octaves) <= rowSpread {
@@ -93,9 +94,9 @@ func rowFactors(w []float32, l balance.Layout, sigma float64) []float64 {
 	for c, r := range sums {
 		octave := 0.0
 		if r > deadRatio*sigma {
-			octave = math.RoundToEven(rowGrid*0.5*math.Log2(r/sigma)) / rowGrid
+			octave = math.RoundToEven(rowGrid*0.5*balance.Log2(r/sigma)) / rowGrid
 		}
-		sums[c] = math.Exp2(octave)
+		sums[c] = balance.Exp2(octave)
 	}
 	return sums
 }
@@ -142,16 +143,16 @@ func (p *stepPlan) stepFor(bits float64) float64 {
 	if top == 0 {
 		return 0
 	}
-	low, high := math.Log2(top)-16, math.Log2(top)+1
+	low, high := balance.Log2(top)-16, balance.Log2(top)+1
 	for range 24 {
 		mid := (low + high) / 2
-		if p.bitsAt(math.Exp2(mid)) > bits*float64(max(1, p.live)) {
+		if p.bitsAt(balance.Exp2(mid)) > bits*float64(max(1, p.live)) {
 			low = mid
 		} else {
 			high = mid
 		}
 	}
-	return math.Exp2(high)
+	return balance.Exp2(high)
 }
 
 // steps returns the steps of all groups at rate knob c, as they are stored.
@@ -177,7 +178,7 @@ func (p *stepPlan) estimate(c float64) float64 {
 
 // bits returns the whole number of bits whose step comes next to that of rate knob c.
 func (p *stepPlan) bits(c float64) int {
-	return int(max(1, min(balance.MaxBits, math.RoundToEven(referenceBits-math.Log2(c*p.multiplier)))))
+	return int(max(1, min(balance.MaxBits, math.RoundToEven(referenceBits-balance.Log2(c*p.multiplier)))))
 }
 
 // multiplierReach bounds how far a multiplier goes from the mean, in octaves.
@@ -188,24 +189,24 @@ func balanceMultipliers(plans []*stepPlan) {
 	mean := func() float64 {
 		sum, n := 0.0, 0.0
 		for _, p := range plans {
-			sum += float64(p.live) * math.Log2(p.multiplier)
+			sum += float64(float64(p.live) * balance.Log2(p.multiplier))
 			n += float64(p.live)
 		}
 		return sum / max(1, n)
 	}
 	shift := mean()
 	for _, p := range plans {
-		octaves := math.Log2(p.multiplier) - shift
-		p.multiplier = math.Exp2(max(-multiplierReach, min(multiplierReach, octaves)))
+		octaves := balance.Log2(p.multiplier) - shift
+		p.multiplier = balance.Exp2(max(-multiplierReach, min(multiplierReach, octaves)))
 	}
 	shift = mean()
 	for _, p := range plans {
-		p.multiplier /= math.Exp2(shift)
+		p.multiplier /= balance.Exp2(shift)
 	}
 }
 
-// knobFor returns the rate knob at which the plans take the given bits together: the finest that does not take more. floor
-// tells the bits of the coarsest knob where even they are more.
+// knobFor returns the finest rate knob at which the plans together do not take more than the given bits; the coarsest there is where
+// even that takes more.
 func knobFor(plans []*stepPlan, bits float64) float64 {
 	total := func(c float64) float64 {
 		sum := 0.0
@@ -217,13 +218,13 @@ func knobFor(plans []*stepPlan, bits float64) float64 {
 	low, high := -14.0, 8.0
 	for range 24 {
 		mid := (low + high) / 2
-		if total(math.Exp2(mid)) > bits {
+		if total(balance.Exp2(mid)) > bits {
 			low = mid
 		} else {
 			high = mid
 		}
 	}
-	return math.Exp2(high)
+	return balance.Exp2(high)
 }
 
 // rowSteps reports whether a weight may have steps by channel: that of a convolution whose outputs no BatchNormalization

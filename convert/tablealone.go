@@ -13,12 +13,7 @@ var aloneBits = []int{2, referenceBits, 4, 6}
 // drift. The sensitivity is taken at referenceBits. At most sensitivitySamples samples are looked at.
 func (c *converter) measureAlone(float *infer.Program, t *Table) error {
 	forecasts := c.tableForecasts(t)
-	n := min(len(c.fitted), sensitivitySamples)
-	samples := make([]int, n)
-	for i := range samples {
-		samples[i] = c.fitted[i*len(c.fitted)/n]
-	}
-	feeds, err := compare.Feeds(c.ctx, float, c.Samples, samples)
+	feeds, err := compare.Feeds(c.ctx, float, c.Samples, evenly(c.fitted, sensitivitySamples))
 	if err != nil {
 		return err
 	}
@@ -44,28 +39,25 @@ func (c *converter) measureAlone(float *infer.Program, t *Table) error {
 // alone measures one weight; one with values that are not finite is left out.
 func (s *probe) alone(j *job, rows bool, to *TableWeight) error {
 	w, err := j.values()
-	if err != nil || !finiteValues(w) {
+	if err != nil || !finite(w) {
 		return err
 	}
 	p := newStepPlan(w, j.layout, rows)
-	got := make([]float32, len(w))
 	for _, bits := range aloneBits {
 		sensitivity, drift := 0.0, 0.0
 		if p.reference > 0 {
 			k := newStepCoder(p, p.stepFor(float64(bits))/p.reference, 0)
-			k.nearest(w)
-			list, err := s.coded(j, k)
+			plainly(k, w)
+			list, got, err := s.coded(j, k)
 			if err != nil {
 				return err
 			}
-			q, err := k.quantized()
-			if err != nil {
-				return err
-			}
-			q.decoded(j.Tensor.Type, got)
 			for _, f := range j.forecasts {
 				f.measure(w, got)
-				x, err := s.shifted(f.correction)
+				if f.delta == nil {
+					continue
+				}
+				x, err := shiftExchange(s.biases[f.index], f.shift())
 				if err != nil {
 					return err
 				}
@@ -83,33 +75,14 @@ func (s *probe) alone(j *job, rows bool, to *TableWeight) error {
 	return nil
 }
 
-// shifted returns the exchange of the bias that takes the shift of a correction.
-func (s *probe) shifted(k *correction) ([]exchange, error) {
-	t := s.biases[k.index]
-	if t == nil || k.delta == nil {
-		return nil, nil
-	}
-	w := make([]float32, len(k.delta))
-	if n, err := t.Elements(); err != nil || n != len(w) {
-		return nil, err
-	}
-	if err := t.Float32s(w); err != nil {
-		return nil, err
-	}
-	for i, v := range k.shift() {
-		w[i] += float32(v)
-	}
-	return []exchange{{t, rawFloats(t.Type, w)}}, nil
-}
-
 // tableForecasts attaches to each weight the corrections that the channel means of a table allow, and lists them.
 func (c *converter) tableForecasts(t *Table) []*correction {
 	known := map[string]*TableValue{}
 	for i := range t.Values {
 		known[t.Values[i].Name] = &t.Values[i]
 	}
-	c.result.Uncorrected = 0
-	list := c.corrections()
+	list, without := c.corrections()
+	c.result.Uncorrected = without
 	f := c.placer()
 	var found []*correction
 	for _, k := range list {

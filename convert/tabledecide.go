@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"bq/internal/moments"
-	"bq/internal/parallel"
 	"bq/onnxio"
 )
 
@@ -55,11 +53,8 @@ func (r *refit) correctByTable() error {
 	if err := r.c.store(list); err != nil {
 		return err
 	}
-	for b, by := range r.biases {
-		b.recurrent = true
-		if err := b.shift(by); err != nil {
-			return err
-		}
+	if err := r.shiftRecurrent(); err != nil {
+		return err
 	}
 	if r.c.ActBits == 0 {
 		return nil
@@ -69,13 +64,10 @@ func (r *refit) correctByTable() error {
 
 // quantizeByTable gives every weight its bits.
 func (c *converter) quantizeByTable(r *refit) error {
-	err := parallel.Each(c.ctx, c.Threads, len(c.jobs), c.quantize, func(done int) { c.progress("quantizing", done, len(c.jobs)) })
-	if err != nil {
+	if err := c.quantizeEach(); err != nil {
 		return err
 	}
-	return r.pass(func(j *job) (coder, func() (*quantized, error)) {
-		return newGridCoder(j.q), func() (*quantized, error) { return j.q, nil }
-	}, false)
+	return r.pass(gridOf, false)
 }
 
 // budgetByTable allocates bits under a budget and searches for the knob that fills it.
@@ -113,7 +105,7 @@ func (c *converter) budgetByTable(f *refit) error {
 }
 
 // passByTable is pass on the moments of a table, without any stream.
-func (r *refit) passByTable(coderFor func(j *job) (coder, func() (*quantized, error))) error {
+func (r *refit) passByTable(coderFor coderFunc) error {
 	stored, places := map[string]*TableCodes{}, map[*onnxio.Node]bool{}
 	for i := range r.table.Codes {
 		stored[r.table.Codes[i].Name] = &r.table.Codes[i]
@@ -138,43 +130,26 @@ func (r *refit) passByTable(coderFor func(j *job) (coder, func() (*quantized, er
 		if err != nil {
 			return err
 		}
-		k, done := coderFor(j)
-		steps, _ := k.(*stepCoder)
+		k := coderFor(j)
+		_, steps := k.(*stepCoder)
 		switch {
 		case sums != nil:
-			l.centred = places[l.use.node] || recurrentBias(r.c, l.use.node) != nil
+			l.centred = places[l.use.node] || r.c.recurrentBias(l.use.node) != nil
 			if err := l.recode(w, sums, k, false, r.c.Threads); err != nil {
 				return fmt.Errorf("quantizing %s: %w", onnxio.Quote(j.name), err)
 			}
-		case steps != nil:
-			steps.nearest(w)
+		case steps:
+			plainly(k, w)
 		}
-		q, err := done()
-		if err != nil {
+		if err := j.settle(k, w); err != nil {
 			return err
 		}
-		j.settle(q, w)
 		r.c.measureForecasts(j, w)
 		if sums != nil {
-			r.recurrentByTable(l, w, sums)
+			r.takeBack(l, w, sums, false)
 		}
 	}
 	return r.correctByTable()
-}
-
-// recurrentByTable adds to the shift of a recurrent layer's bias what takes the layer's mean error back.
-func (r *refit) recurrentByTable(l *layer, w []float32, sums *moments.Sums) {
-	b := recurrentBias(r.c, l.use.node)
-	if b == nil {
-		return
-	}
-	if r.biases[b] == nil {
-		r.biases[b] = make([]float64, product(dims(b.Tensor.Dims)))
-	}
-	got := buffers.borrow(len(w))
-	defer buffers.put(got)
-	l.q.decoded(l.Tensor.Type, *got)
-	l.recurrentShift(r.biases[b], l.meanError(w, *got, sums, false))
 }
 
 // measureForecasts sets the corrections of a weight w from its codes.

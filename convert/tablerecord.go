@@ -81,10 +81,10 @@ func (c *converter) record() error {
 		}
 	}
 	places := map[int]string{}
-	for _, k := range c.corrections() {
+	corrected, _ := c.corrections()
+	for _, k := range corrected {
 		places[k.index] = k.output
 	}
-	c.result.Uncorrected = t.Conversion.Uncorrected
 	for _, a := range c.added {
 		t.Biases = append(t.Biases, TableBias{places[a.index], true, a.tensor().Data})
 	}

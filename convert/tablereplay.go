@@ -72,7 +72,7 @@ func (c *converter) repeatCodes(j *job, k *TableCodes) error {
 	if err != nil {
 		return err
 	}
-	r, done, err := c.repeatedCoder(j, k, w)
+	r, err := c.repeatedCoder(j, k, w)
 	if err != nil {
 		return err
 	}
@@ -81,47 +81,39 @@ func (c *converter) repeatCodes(j *job, k *TableCodes) error {
 		return err
 	}
 	if sums == nil {
-		r.begin(0, 0)
-		for e, v := range w {
-			r.code(e, float64(v), 1)
-		}
+		plainly(r, w)
 	} else {
 		l.centred = k.Centred
 		if err := l.recode(w, sums, r, k.Shift != "", c.Threads); err != nil {
 			return fmt.Errorf("quantizing %s: %w", onnxio.Quote(j.name), err)
 		}
 	}
-	q, err := done()
-	if err != nil {
-		return err
-	}
-	j.settle(q, w)
-	return nil
+	return j.settle(r, w)
 }
 
 // repeatedCoder returns what codes the weight w as the table says.
-func (c *converter) repeatedCoder(j *job, k *TableCodes, w []float32) (coder, func() (*quantized, error), error) {
-	if !finiteValues(w) {
-		return nil, nil, tableErrorf("codes of %s, which holds values that are not finite", onnxio.Quote(j.name))
+func (c *converter) repeatedCoder(j *job, k *TableCodes, w []float32) (coder, error) {
+	if !finite(w) {
+		return nil, tableErrorf("codes of %s, which holds values that are not finite", onnxio.Quote(j.name))
 	}
 	if k.Bits > 0 {
 		j.bits = k.Bits
 		if err := j.quantize(c.method(), c.typical, false); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if j.reason != "" {
-			return nil, nil, tableErrorf("codes of %s, which is kept (%s)", onnxio.Quote(j.name), j.reason)
+			return nil, tableErrorf("codes of %s, which is kept (%s)", onnxio.Quote(j.name), j.reason)
 		}
-		return newGridCoder(j.q), func() (*quantized, error) { return j.q, nil }, nil
+		return gridOf(j), nil
 	}
 	s := &stepCoder{layout: balance.PerTensor(len(w)), steps: k.Steps, mu: c.Table.Conversion.Rate, n: make([]int16, len(w))}
 	if len(k.Steps) > 1 {
 		s.layout = j.layout
 	}
 	if s.layout.Groups() != len(k.Steps) {
-		return nil, nil, tableErrorf("codes of %s: %d steps, want 1 or %d", onnxio.Quote(j.name), len(k.Steps), j.layout.Groups())
+		return nil, tableErrorf("codes of %s: %d steps, want 1 or %d", onnxio.Quote(j.name), len(k.Steps), j.layout.Groups())
 	}
-	return s, s.quantized, nil
+	return s, nil
 }
 
 // storedMoments returns the layer of a weight and the moments of its inputs that the table holds; nil where it holds none.
@@ -165,7 +157,8 @@ func (c *converter) repeatBiases() error {
 			kept[j.name] = j
 		}
 	}
-	for _, k := range c.corrections() {
+	corrected, _ := c.corrections()
+	for _, k := range corrected {
 		if k.bias == nil {
 			places[k.output] = k
 		}
@@ -214,7 +207,7 @@ func biasValues(t *onnxio.Tensor, b TableBias) ([]float32, error) {
 	if err := t.Float32s(w); err != nil {
 		return nil, err
 	}
-	if !finiteValues(w) {
+	if !finite(w) {
 		return nil, tableErrorf("bias %s with a NaN or an infinity", onnxio.Quote(b.Name))
 	}
 	return w, nil

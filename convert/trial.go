@@ -14,13 +14,9 @@ type sizes struct {
 
 // trial writes the file to memory and returns its parts.
 func (c *converter) trial() (s sizes, err error) {
-	graph, err := c.graphBytes()
-	if err != nil {
-		return s, err
-	}
 	var out bytes.Buffer
-	w := packing.NewWriter(&out, nil)
-	if err := w.Graph(graph); err != nil {
+	w, err := c.begin(&out)
+	if err != nil {
 		return s, err
 	}
 	for _, j := range c.jobs {
@@ -38,23 +34,7 @@ func (c *converter) trial() (s sizes, err error) {
 			s.fixed += w.Last().CodesBytes
 		}
 	}
-	for _, a := range c.added {
-		if err := w.Tensor(a.tensor()); err != nil {
-			return s, err
-		}
-	}
-	about, err := c.about()
-	if err != nil {
-		return s, err
-	}
-	meta, err := about.meta()
-	if err != nil {
-		return s, err
-	}
-	if err := w.SetMeta(meta); err != nil {
-		return s, err
-	}
-	if _, err := w.Close(); err != nil {
+	if err := c.close(w); err != nil {
 		return s, err
 	}
 	f, err := packing.Open(bytes.NewReader(out.Bytes()), int64(out.Len()))

@@ -1,7 +1,6 @@
 package convert
 
 import (
-	"fmt"
 	"slices"
 
 	"bq/internal/infer"
@@ -22,7 +21,7 @@ type twins struct {
 }
 
 // newTwins builds the program in which the given weights, of the main graph, are inputs.
-func (c *converter) newTwins(samples []map[string]*onnxio.Array, weights []*job, layers []*layer) (*twins, error) {
+func (c *converter) newTwins(samples []map[string]*onnxio.Array, weights []*job) (*twins, error) {
 	t := &twins{c: c, samples: samples, weights: map[string]*onnxio.Array{}, coded: map[string]*onnxio.Array{}, mine: map[*onnxio.Node]bool{}}
 	m, err := onnxio.Parse(c.src.Bytes)
 	if err != nil {
@@ -31,8 +30,7 @@ func (c *converter) newTwins(samples []map[string]*onnxio.Array, weights []*job,
 	if err := c.embed(m); err != nil {
 		return nil, err
 	}
-	nodes := slices.Clone(m.Graph.Nodes) // by the index of the node in the source model
-	for _, n := range nodes {
+	for _, n := range m.Graph.Nodes {
 		t.mine[n] = true
 	}
 	for _, j := range weights {
@@ -44,11 +42,6 @@ func (c *converter) newTwins(samples []map[string]*onnxio.Array, weights []*job,
 		declare(m.Graph, j.Name, a)
 	}
 	t.reset()
-	for _, l := range layers { // what a recurrent layer's states are read from must be there
-		if n := nodes[l.index]; l.states && len(n.Outputs) > 0 && n.Outputs[0] == "" {
-			return nil, fmt.Errorf("observing the states of %s: the node gives none out", onnxio.Quote(n.Name))
-		}
-	}
 	t.program, err = infer.Options{Threads: 1}.Compile(m)
 	return t, err
 }

@@ -8,6 +8,7 @@ package compare
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"bq/internal/dataset"
@@ -23,6 +24,19 @@ type Figures struct {
 	Name       string
 	Axis       int      // of the classes, as Output has it
 	WorstNames []string // the names of the samples of Worst
+}
+
+// Worst returns the drift of a model, that of its worst output (cli.md, convert): NaN where one is, 0 for none.
+func Worst(list []Figures) float64 {
+	worst := 0.0
+	for i := range list {
+		d := list[i].Drift()
+		if d-d != 0 && !math.IsInf(d, 1) {
+			return math.NaN()
+		}
+		worst = max(worst, d)
+	}
+	return worst
 }
 
 // Pair is a reference model A and a model B that is compared with it. Reference, where not nil, is told what A makes
