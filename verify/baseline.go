@@ -18,39 +18,16 @@ import (
 
 // Baseline is what Compare needs of an accepted report. Figures that are null in it are nil here.
 type Baseline struct {
-	Schema  string           `json:"schema"`
-	A       baselineModel    `json:"a"`
-	B       baselineModel    `json:"b"`
-	Data    *baselineData    `json:"data"`
-	Outputs []baselineOutput `json:"outputs"`
-}
-
-type baselineModel struct {
-	SHA256 string `json:"sha256"`
-	Bytes  int64  `json:"bytes"`
+	Schema  string        `json:"schema"`
+	A       Model         `json:"a"`
+	B       Model         `json:"b"`
+	Data    *baselineData `json:"data"`
+	Outputs []Output      `json:"outputs"`
 }
 
 type baselineData struct {
 	SHA256 string `json:"sha256"`
 	Taken  int    `json:"taken"`
-}
-
-type baselineOutput struct {
-	Name         string   `json:"name"`
-	Kind         string   `json:"kind"`
-	Rows         int      `json:"rows"`
-	KLNats       *float64 `json:"kl_nats"`
-	KLSE         *float64 `json:"kl_se"`
-	KLP99        *float64 `json:"kl_p99"`
-	KLMax        *float64 `json:"kl_max"`
-	Agree        *float64 `json:"agree"`
-	AgreeSE      *float64 `json:"agree_se"`
-	Top1Float    *float64 `json:"top1_float"`
-	Top1Quant    *float64 `json:"top1_quantized"`
-	NLLFloat     *float64 `json:"nll_float"`
-	NLLQuantized *float64 `json:"nll_quantized"`
-	SQNR         *float64 `json:"sqnr_db"`
-	MaxAbs       *float64 `json:"max_abs"`
 }
 
 // maxBaselineBytes bounds a baseline file; a report of a hundred outputs takes 100 KB.
@@ -94,7 +71,7 @@ func ReadBaseline(r io.Reader) (*Baseline, error) {
 const maxFigure = 1e3
 
 // check refuses figures that no run gives.
-func (o *baselineOutput) check() error {
+func (o *Output) check() error {
 	for _, f := range []struct {
 		name      string
 		v         *float64
@@ -207,7 +184,7 @@ func (r *Report) Compare(base *Baseline, path string, tolerance float64) error {
 }
 
 // output finds an output of this run in the baseline.
-func (base *Baseline) output(o Output) (*baselineOutput, error) {
+func (base *Baseline) output(o Output) (*Output, error) {
 	for i := range base.Outputs {
 		was := &base.Outputs[i]
 		if was.Name != o.Name {
@@ -222,7 +199,7 @@ func (base *Baseline) output(o Output) (*baselineOutput, error) {
 }
 
 // add compares the losses that an output of its kind has.
-func (res *BaselineResult) add(name string, was *baselineOutput, now Output, tolerance float64) {
+func (res *BaselineResult) add(name string, was *Output, now Output, tolerance float64) {
 	put := func(metric string, was, now *float64, extra float64) {
 		if was != nil || now != nil {
 			res.Changes = append(res.Changes, newChange(metric, name, was, now, tolerance, extra))

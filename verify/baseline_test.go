@@ -18,9 +18,9 @@ func pairOf() (*Report, *Baseline) {
 			{Name: "v", Kind: "values", SQNR: new(20.0), MaxAbs: new(1.0)},
 		},
 	}
-	base := &Baseline{B: baselineModel{Bytes: 1000}}
+	base := &Baseline{B: Model{Bytes: 1000}}
 	for _, o := range r.Outputs {
-		base.Outputs = append(base.Outputs, baselineOutput{Name: o.Name, Kind: o.Kind, Rows: o.Rows, KLNats: o.KLNats, Agree: o.Agree,
+		base.Outputs = append(base.Outputs, Output{Name: o.Name, Kind: o.Kind, Rows: o.Rows, KLNats: o.KLNats, Agree: o.Agree,
 			Top1Float: o.Top1Float, Top1Quant: o.Top1Quant, SQNR: o.SQNR, MaxAbs: o.MaxAbs})
 	}
 	return r, base

@@ -104,25 +104,35 @@ func budget(c *urfave.Context) (b convert.Budget, err error) {
 // maxBPW is the largest rate that --bpw takes: what a float has.
 const maxBPW = 32
 
+// conversion reads what convert and plan are asked for: flags and the table, and refuses what needs samples without any; hint is the
+// way out.
+func (s *session) conversion(c *urfave.Context, hint string) (o convert.Options, t *convertTables, err error) {
+	if o, err = convertOptions(c); err != nil {
+		return o, nil, err
+	}
+	o.Threads = s.threads
+	if t, err = s.convertTables(c); err != nil {
+		return o, nil, err
+	}
+	o.Table, o.Record = t.read, t.save != nil
+	if o.Table == nil && !hasData(c) {
+		switch {
+		case o.Budget.Kind == convert.BudgetDrift:
+			return o, nil, &usageError{text: "reading --max-drift: drift is measured on samples", hint: hint}
+		case o.ActBits > 0:
+			return o, nil, &usageError{text: "reading --act-bits: activations need samples to calibrate on", hint: hint}
+		}
+	}
+	return o, t, nil
+}
+
 func (s *session) convert(c *urfave.Context) error {
 	if err := exactly(c, "one model"); err != nil {
 		return err
 	}
-	o, err := convertOptions(c)
+	o, tables, err := s.conversion(c, "add --data PATH")
 	if err != nil {
 		return err
-	}
-	o.Threads = s.threads
-	tables, err := s.convertTables(c)
-	if err != nil {
-		return err
-	}
-	o.Table, o.Record = tables.read, tables.save != nil
-	if o.Budget.Kind == convert.BudgetDrift && !hasData(c) && o.Table == nil {
-		return &usageError{text: "reading --max-drift: drift is measured on samples", hint: "add --data PATH"}
-	}
-	if o.ActBits > 0 && !hasData(c) && o.Table == nil {
-		return &usageError{text: "reading --act-bits: activations need samples to calibrate on", hint: "add --data PATH"}
 	}
 	in, err := s.openModel(c.Args().First())
 	if err != nil {

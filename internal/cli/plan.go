@@ -57,23 +57,9 @@ func (s *session) plan(c *urfave.Context) error {
 	if err := exactly(c, "one model"); err != nil {
 		return err
 	}
-	o, err := convertOptions(c)
+	o, t, err := s.conversion(c, "add --data PATH, or --calib FILE")
 	if err != nil {
 		return err
-	}
-	o.Threads = s.threads
-	t := &convertTables{path: c.String("calib")}
-	if t.path != "" {
-		if hasData(c) {
-			return &usageError{text: "reading arguments: --calib stands in the place of --data and --synthetic", hint: "either the table or the samples"}
-		}
-		if t.read, t.sha256, err = s.readTable(t.path); err != nil {
-			return err
-		}
-	}
-	o.Table = t.read
-	if !hasData(c) && o.Table == nil && (o.Budget.Kind == convert.BudgetDrift || o.ActBits > 0) {
-		return &usageError{text: "reading arguments: --max-drift and --act-bits are planned by samples", hint: "add --data PATH, or --calib FILE"}
 	}
 	in, err := s.openModel(c.Args().First())
 	if err != nil {

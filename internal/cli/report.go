@@ -45,9 +45,7 @@ func newBudgetRecord(o *convert.Options, size sizeRecord, r *convert.Result) bud
 	case convert.BudgetSize:
 		b.Reached = float64(size.FileBytes)
 	case convert.BudgetDrift:
-		for i := range r.Drift {
-			b.Reached = max(b.Reached, r.Drift[i].Drift())
-		}
+		b.Reached = compare.Worst(r.Drift)
 	default:
 		b.Asked, b.Reached = float64(o.Bits), float64(o.Bits)
 	}
@@ -279,15 +277,9 @@ func (s *session) convertJSON(in *input, out *written, r *convert.Result, o *con
 
 // worstDrift returns the largest drift of the outputs, nil where none was measured or one is NaN or infinite.
 func worstDrift(list []compare.Figures) *float64 {
-	var worst *float64
-	for i := range list {
-		d := list[i].Drift()
-		if d-d != 0 {
-			return nil
-		}
-		if worst == nil || d > *worst {
-			worst = &d
-		}
+	worst := compare.Worst(list)
+	if len(list) == 0 || worst-worst != 0 {
+		return nil
 	}
-	return worst
+	return &worst
 }
