@@ -60,7 +60,7 @@ func python(t *testing.T, path string) string {
 	c.Stderr = &errors
 	out, err := c.Output()
 	if strings.Contains(errors.String(), "'zstd'") {
-		t.Skipf("%s holds frames, and nothing here decodes them for Python", path)
+		t.Skipf("skipped: there is no module of Zstandard for python3, and %s holds frames; files without any are still read", path)
 	}
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", path, err, errors.String())
@@ -71,7 +71,7 @@ func python(t *testing.T, path string) string {
 func needPython(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("python3"); err != nil {
-		t.Skip("no python3")
+		t.Skip("skipped: there is no python3 to run the second reader; the first one is tested on the same files")
 	}
 }
 
@@ -99,7 +99,7 @@ func TestPythonReadsTheSame(t *testing.T) {
 func TestPythonReadsConversions(t *testing.T) {
 	needPython(t)
 	if testing.Short() {
-		t.Skip("Python takes its time over 50,000 weights")
+		t.Skip("skipped: -short, and Python takes its time over 50,000 weights")
 	}
 	for _, test := range []struct {
 		codec  packing.Codec

@@ -16,7 +16,7 @@ func shell(t *testing.T, name, script string, flags ...string) []string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Skipf("skipped: there is no %s", name)
+		t.Skipf("skipped: there is no %s to complete words in; the words themselves are tested without", name)
 	}
 	file := filepath.Join(t.TempDir(), "test.sh")
 	if err := os.WriteFile(file, []byte(script), 0o644); err != nil {

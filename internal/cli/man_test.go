@@ -124,7 +124,7 @@ func TestManPage(t *testing.T) {
 	golden(t, path, manPage(table()))
 	groff, err := exec.LookPath("groff")
 	if err != nil {
-		t.Skip("skipped: there is no groff to format the page")
+		t.Skip("skipped: there is no groff to format the page, which was compared with the flag table")
 	}
 	var out, errs bytes.Buffer
 	cmd := exec.Command(groff, "-man", "-Tascii", "-ww", "-P-cbou", path)

@@ -26,7 +26,7 @@ type pipeline struct {
 func newPipeline(t *testing.T) *pipeline {
 	t.Helper()
 	if _, err := exec.LookPath("bash"); err != nil {
-		t.Skip("skipped: there is no bash to run the steps with")
+		t.Skip("skipped: there is no bash to run the steps of pipelines with; the commands in them have script tests")
 	}
 	p := &pipeline{T: t, dir: t.TempDir(), temp: t.TempDir()}
 	for name, from := range map[string]string{"model.onnx": "digits.onnx", "samples.npz": "digits.eval.npz"} {
@@ -170,7 +170,7 @@ func TestGitLabJob(t *testing.T) {
 		t.Fatal(err)
 	}
 	if exec.Command("git", "-C", path, "rev-parse", "HEAD").Run() != nil {
-		t.Skip("skipped: this is no git repository to clone")
+		t.Skip("skipped: this is no git repository for the job to clone; its commands have script tests")
 	}
 	_, text, ok := strings.Cut(string(readFile(t, filepath.Join(root, "README.md"))), "\nGitLab:\n")
 	if !ok {
