@@ -4,6 +4,8 @@ import (
 	_ "embed"
 	"fmt"
 	"math/bits"
+	"slices"
+	"sync"
 )
 
 // The coder of graphs, indices and the data of kept tensors: each bit of a byte is predicted by what followed the same bytes
@@ -52,9 +54,15 @@ type textModel struct {
 	mixers [3 << 8][textInputs]int32 // by match, and the bits of the byte so far
 }
 
+// mostTextTable is the size of the largest table, as a power of 2.
+const mostTextTable = 20
+
+// textTable returns the size of the table of a model for n bytes, as a power of 2.
+func textTable(n int) int { return min(mostTextTable, max(12, bits.Len(uint(n))+3)) }
+
 // newTextModel returns a model for n bytes.
 func newTextModel(n, stride int) *textModel {
-	size := min(20, max(12, bits.Len(uint(n))+3))
+	size := textTable(n)
 	m := &textModel{stride: stride, table: make([]chance, 1<<size), shift: 32 - size, history: make([]byte, 0, n)}
 	for i := range m.table {
 		m.table[i] = even
@@ -227,15 +235,33 @@ func (m *textModel) read(b []byte) {
 	}
 }
 
+// primed are models that have read graphDictionary, by the size of their table: reading it takes longer than most graphs do.
+var primed [mostTextTable + 1]struct {
+	once  sync.Once
+	model *textModel
+}
+
+// graphModel returns a model for n bytes that has read graphDictionary.
+func graphModel(n int) *textModel {
+	p := &primed[textTable(n+len(graphDictionary))]
+	p.once.Do(func() {
+		p.model = newTextModel(n+len(graphDictionary), 0)
+		p.model.read(graphDictionary)
+	})
+	m := *p.model
+	m.arith = arith{}
+	m.table, m.heads = slices.Clone(m.table), slices.Clone(m.heads)
+	m.history = append(make([]byte, 0, len(m.history)+n), m.history...)
+	return &m
+}
+
 // textModelOf returns a model for n bytes under a codec: stride counts for CodecNumbers.
 func textModelOf(c Codec, n, stride int) *textModel {
 	switch c {
 	case CodecNumbers:
 		return newTextModel(n, stride)
 	case CodecGraph:
-		m := newTextModel(n+len(graphDictionary), 0)
-		m.read(graphDictionary)
-		return m
+		return graphModel(n)
 	}
 	return newTextModel(n, 0)
 }

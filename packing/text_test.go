@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -124,4 +125,30 @@ func BenchmarkText(b *testing.B) {
 			}
 		})
 	}
+}
+
+// Graphs of one size of table share the dictionary that was read for the first of them, and nothing else: coded again after another graph, or
+// by many at once, a graph gives the bytes that a model of its own gives.
+func TestGraphsDoNotSeeEachOther(t *testing.T) {
+	graphs := [][]byte{[]byte("Conv conv1.weight conv1.bias Relu"), bytes.Repeat([]byte("MatMul /model/layers.0/attn "), 40), {}}
+	alone := func(b []byte) []byte {
+		m := newTextModel(len(b)+len(graphDictionary), 0)
+		m.read(graphDictionary)
+		m.startWriting(nil)
+		for _, v := range b {
+			m.code(v)
+		}
+		return m.finish()
+	}
+	var wg sync.WaitGroup
+	for range 3 {
+		for _, g := range graphs {
+			wg.Go(func() {
+				if got, want := encodeText(CodecGraph, g, 0), alone(g); !bytes.Equal(got, want) {
+					t.Errorf("graph of %d bytes: %x, by itself %x", len(g), got, want)
+				}
+			})
+		}
+	}
+	wg.Wait()
 }
