@@ -14,7 +14,7 @@ import (
 type Contents struct {
 	About   *About
 	Model   *onnxio.Model // the graph; its stored tensors have no data
-	Tensors []Coverage    // every constant float tensor; SQNR is NaN, as the float values are not there
+	Tensors []Coverage    // every constant float tensor; SQNR is that of the metadata, NaN where these hold none
 }
 
 // ReadContents reads graph, metadata and index of a container.
@@ -36,15 +36,45 @@ func ReadContents(f *packing.File) (*Contents, error) {
 		return nil, err
 	}
 	c := &Contents{About: about, Model: m}
+	sqnr, err := about.sqnrs(f)
+	if err != nil {
+		return nil, err
+	}
 	for _, s := range list {
 		v, err := s.stored(f)
 		if err != nil {
 			return nil, err
 		}
+		if known, ok := sqnr[v.Name]; ok {
+			v.SQNR = known
+		}
 		c.Tensors = append(c.Tensors, v)
 	}
 	c.Tensors = append(append(c.Tensors, others(m)...), coded(m)...)
 	return c, nil
+}
+
+// sqnrs returns what the metadata say of the error of quantized tensors, by name.
+func (a *About) sqnrs(f *packing.File) (map[string]float64, error) {
+	if a.SQNR == nil {
+		return nil, nil
+	}
+	var names []string
+	for _, e := range f.Entries() {
+		if e.Quantized {
+			names = append(names, e.Name)
+		}
+	}
+	if len(names) != len(a.SQNR) {
+		return nil, &onnxio.FormatError{Where: "metadata " + onnxio.Quote(keySQNR), Text: fmt.Sprintf("figures of %d tensors, want %d", len(a.SQNR), len(names))}
+	}
+	list := map[string]float64{}
+	for i, v := range a.SQNR {
+		if v != nil {
+			list[names[i]] = *v
+		}
+	}
+	return list, nil
 }
 
 // stored describes a site by its entry in the container.

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 
 	"bq/balance"
@@ -160,8 +161,8 @@ func (c *converter) withData() error {
 			return err
 		}
 	}
-	if c.Record {
-		if c.result.Table, err = c.firstPart(float); err != nil {
+	if c.Samples != nil {
+		if err = c.beginTable(float); err != nil {
 			return err
 		}
 	}
@@ -184,10 +185,8 @@ func (c *converter) withData() error {
 			return err
 		}
 	}
-	if c.Record {
-		if err := c.record(); err != nil {
-			return err
-		}
+	if err := c.closeTable(); err != nil {
+		return err
 	}
 	w, err := c.begin(c.out)
 	if err != nil {
@@ -222,9 +221,10 @@ type converter struct {
 	added   []*addedBias // by bias correction
 	fitted  []int        // the samples that calibrate
 	checked []int        // the samples that the closing check sees
-	kept    *recording   // under Record
+	kept    *recording   // with Samples
 	knob    float64      // of the codes so far, under a budget
 	told    *Calibration // what a table says of the samples
+	table   string       // SHA-256 of the calibration table; "": there is none, or none yet
 	result  Result
 }
 
@@ -513,7 +513,14 @@ func (c *converter) about() (*About, error) {
 	a := &About{
 		MadeBy:      c.MadeBy,
 		Source:      Source{SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(c.src.Bytes))},
+		Flags:       newFlags(c.flags()),
+		Table:       c.table,
 		Activations: c.result.Activations,
+	}
+	for _, j := range c.jobs {
+		if j.q != nil && !j.listForm() {
+			a.SQNR = append(a.SQNR, tenths(j.q.sqnr))
+		}
 	}
 	if c.Samples == nil {
 		a.Calibration = c.told
@@ -529,4 +536,13 @@ func (c *converter) about() (*About, error) {
 		a.Calibration.Outputs = append(a.Calibration.Outputs, h)
 	}
 	return a, nil
+}
+
+// tenths rounds a figure for the metadata to one decimal; nil where it is NaN or infinite.
+func tenths(v float64) *float64 {
+	if v-v != 0 {
+		return nil
+	}
+	v = math.Round(10*v) / 10
+	return &v
 }

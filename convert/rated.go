@@ -27,6 +27,11 @@ func (c *converter) withBudget(float *infer.Program, feeds []map[string]*onnxio.
 		return err
 	}
 	if len(r.active) == 0 {
+		if feeds != nil {
+			if r.refit, err = c.newRefit(feeds); err != nil {
+				return err
+			}
+		}
 		return r.codeAll(1, false)
 	}
 	allocate(r.active, nil)

@@ -42,6 +42,9 @@ func Restore(f *packing.File, form Form) (*onnxio.Model, *Lowered, error) {
 type About struct {
 	MadeBy      string       // program and version
 	Source      Source       //
+	Flags       *Flags       // nil: made before bq wrote them down
+	Table       string       // SHA-256 of the calibration table, in hexadecimal; "": made without, or before bq wrote it down
+	SQNR        []*float64   // of each quantized tensor's values in dB, in the order of the file; nil: without noise, or without signal
 	Calibration *Calibration // nil: made without data
 	Activations []Activation // in graph order
 }
@@ -69,10 +72,13 @@ type HeldOutDrift struct {
 	Drift *float64 `json:"drift"` // nil where the outputs are not finite
 }
 
-// Metadata keys of a container; the values of all but the first are JSON.
+// Metadata keys of a container (packing/FORMAT.md, "Metadata of bq"); the values of all but made_by and table_sha256 are JSON.
 const (
 	keyMadeBy      = "made_by"
 	keySource      = "source"
+	keyFlags       = "flags"
+	keyTable       = "table_sha256"
+	keySQNR        = "sqnr_db"
 	keyCalibration = "calibration"
 	keyActivations = "activations"
 )
@@ -87,6 +93,14 @@ func ReadAbout(f *packing.File) (*About, error) {
 			a.MadeBy = string(pair.Value)
 		case keySource:
 			err = strictJSON(pair.Value, &a.Source)
+		case keyFlags:
+			err = strictJSON(pair.Value, &a.Flags)
+		case keyTable:
+			if a.Table = string(pair.Value); !isDigest(a.Table) {
+				err = errors.New("no SHA-256 in hexadecimal")
+			}
+		case keySQNR:
+			err = strictJSON(pair.Value, &a.SQNR)
 		case keyCalibration:
 			err = strictJSON(pair.Value, &a.Calibration)
 		case keyActivations:
@@ -126,6 +140,19 @@ func (a *About) meta() (packing.Meta, error) {
 	}
 	if err := add(keySource, a.Source); err != nil {
 		return nil, err
+	}
+	if a.Flags != nil {
+		if err := add(keyFlags, a.Flags); err != nil {
+			return nil, err
+		}
+	}
+	if a.Table != "" {
+		meta = append(meta, packing.Pair{Key: keyTable, Value: []byte(a.Table)})
+	}
+	if len(a.SQNR) > 0 {
+		if err := add(keySQNR, a.SQNR); err != nil {
+			return nil, err
+		}
 	}
 	if a.Calibration != nil {
 		if err := add(keyCalibration, a.Calibration); err != nil {

@@ -1,9 +1,11 @@
 package convert
 
 import (
+	"bufio"
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -163,62 +165,81 @@ func (e *ForeignTableError) Error() string {
 
 // Write writes the table in its one spelling.
 func (t *Table) Write(w io.Writer) error {
-	b, err := t.encode()
-	if err != nil {
+	out := bufio.NewWriter(w)
+	if err := t.encode(out); err != nil {
 		return fmt.Errorf("writing a table: %w", err)
 	}
-	_, err = w.Write(b)
-	return err
+	return out.Flush()
 }
 
-// tableWriter builds the text of a table.
+// SHA256 returns the digest, in hexadecimal, of what Write writes.
+func (t *Table) SHA256() (string, error) {
+	h := sha256.New()
+	if err := t.encode(h); err != nil {
+		return "", fmt.Errorf("hashing a table: %w", err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// tableWriter writes the text of a table. After an error it writes no more.
 type tableWriter struct {
-	bytes.Buffer
+	io.Writer
 	err error
+}
+
+func (w *tableWriter) text(s string) {
+	if w.err == nil {
+		_, w.err = io.WriteString(w.Writer, s)
+	}
 }
 
 // field writes a field of the table; last tells that none follows.
 func (w *tableWriter) field(name string, v any, last bool) {
-	fmt.Fprintf(w, "  %q: ", name)
+	w.text(fmt.Sprintf("  %q: ", name))
 	w.value(v)
 	w.end(last)
 }
 
 func (w *tableWriter) value(v any) {
 	b, err := json.Marshal(v)
-	w.err = errors.Join(w.err, err)
-	w.Write(b)
+	if w.err == nil {
+		w.err = err
+	}
+	if w.err == nil {
+		_, w.err = w.Write(b)
+	}
 }
 
 func (w *tableWriter) end(last bool) {
 	if !last {
-		w.WriteByte(',')
+		w.text(",")
 	}
-	w.WriteByte('\n')
+	w.text("\n")
 }
 
 // list writes a field whose elements stand in lines of their own.
 func list[T any](w *tableWriter, name string, items []T, last bool) {
-	fmt.Fprintf(w, "  %q: [", name)
+	w.text(fmt.Sprintf("  %q: [", name))
 	for i := range items {
-		w.WriteString("\n    ")
+		w.text("\n    ")
 		w.value(items[i])
 		if i < len(items)-1 {
-			w.WriteByte(',')
+			w.text(",")
 		} else {
-			w.WriteString("\n  ")
+			w.text("\n  ")
 		}
 	}
-	w.WriteByte(']')
+	w.text("]")
 	w.end(last)
 }
 
-func (t *Table) encode() ([]byte, error) {
+// encode writes the table to out, in many small pieces.
+func (t *Table) encode(out io.Writer) error {
 	if err := t.checkNames(); err != nil {
-		return nil, err
+		return err
 	}
-	w := &tableWriter{}
-	w.WriteString("{\n")
+	w := &tableWriter{Writer: out}
+	w.text("{\n")
 	w.field("schema", t.Schema, false)
 	w.field("made_by", t.MadeBy, false)
 	w.field("model", t.Model, false)
@@ -230,8 +251,8 @@ func (t *Table) encode() ([]byte, error) {
 	list(w, "biases", t.Biases, false)
 	list(w, "activations", t.Activations, false)
 	list(w, "drift", t.Drift, true)
-	w.WriteString("}\n")
-	return w.Bytes(), w.err
+	w.text("}\n")
+	return w.err
 }
 
 // names returns the lists of names in the table; within each a name stands once.
@@ -297,12 +318,12 @@ func ReadTable(r io.Reader) (*Table, error) {
 	if err := d.Decode(t); err != nil {
 		return nil, tableErrorf("%v", err)
 	}
-	again, err := t.encode()
-	if err != nil {
+	var again bytes.Buffer
+	if err := t.encode(&again); err != nil {
 		return nil, err
 	}
-	if !bytes.Equal(again, b) {
-		return nil, tableErrorf("line %d is not spelt as bq writes it", 1+bytes.Count(b[:common(b, again)], []byte("\n")))
+	if !bytes.Equal(again.Bytes(), b) {
+		return nil, tableErrorf("line %d is not spelt as bq writes it", 1+bytes.Count(b[:common(b, again.Bytes())], []byte("\n")))
 	}
 	return t, t.check()
 }

@@ -1,6 +1,9 @@
 package convert
 
 import (
+	"errors"
+
+	"bq/internal/infer"
 	"bq/internal/moments"
 )
 
@@ -8,43 +11,58 @@ import (
 type recording struct {
 	compensate bool
 	rate       float64
-	of         map[*job]*recordedCodes
-}
-
-// recordedCodes is what the codes of one weight followed from.
-type recordedCodes struct {
-	steps   []float32 // nil: of a whole number of bits
-	sums    *moments.Sums
-	centred bool
-	moved   bool // to make up for changed inputs
+	of         map[*job]*TableCodes
+	err        error // the first one
 }
 
 // newRecording begins a pass.
 func (c *converter) newRecording(compensate bool) *recording {
-	if !c.Record {
+	if c.Samples == nil {
 		return nil
 	}
-	return &recording{compensate: compensate, of: map[*job]*recordedCodes{}}
+	return &recording{compensate: compensate, of: map[*job]*TableCodes{}}
 }
 
-// codes notes what j was coded by: l is its layer, nil without one; sums may be nil.
+// codes writes down at once what j was coded by, so that the sums, many times as large, can go: l is its layer, nil without one;
+// sums may be nil; moved tells that the layer made up for changed inputs.
 func (r *recording) codes(j *job, l *layer, k coder, sums *moments.Sums, moved bool) {
 	if r == nil {
 		return
 	}
-	v := &recordedCodes{}
+	v := &TableCodes{Name: j.name, Bits: j.bits, Steps: []float32{}}
 	if s, ok := k.(*stepCoder); ok {
-		v.steps, r.rate = s.steps, s.mu
+		v.Bits, v.Steps, r.rate = 0, s.steps, s.mu
 	}
 	if l != nil && sums != nil && sums.Len() > 0 {
-		v.sums, v.centred, v.moved = sums, l.centred, moved
+		v.Centred = l.centred
+		if err := v.setMoments(sums.State(), moved); r.err == nil {
+			r.err = err
+		}
 	}
 	r.of[j] = v
 }
 
+// setMoments writes down the sums of a layer's inputs, those of changed inputs only where moved.
+func (k *TableCodes) setMoments(s moments.State, moved bool) error {
+	if !moved {
+		s.X, s.Shift = nil, nil
+	}
+	k.Rows = s.Rows
+	for _, part := range []struct {
+		to   *vector
+		from []float64
+	}{{&k.Z, s.Z}, {&k.X, s.X}, {&k.Second, s.Second}, {&k.Shift, s.Shift}} {
+		var err error
+		if *part.to, err = newVector(part.from); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // measured notes the sensitivity of a weight.
 func (c *converter) measured(j *job, sensitivity float64) {
-	if !c.Record {
+	if c.result.Table == nil {
 		return
 	}
 	for i := range c.result.Table.Weights {
@@ -54,9 +72,44 @@ func (c *converter) measured(j *job, sensitivity float64) {
 	}
 }
 
+// beginTable measures the first part of the table. Values that are no numbers make no table, which is an error only where one is
+// asked for.
+func (c *converter) beginTable(float *infer.Program) (err error) {
+	c.result.Table, err = c.firstPart(float)
+	if none := (*NonFiniteError)(nil); errors.As(err, &none) && !c.Record {
+		return nil
+	}
+	c.table = stillUnknown
+	return err
+}
+
+// stillUnknown stands for the digest of a table that is not complete, where only the size of the file counts.
+const stillUnknown = "5ee3a2c1d8f09b7446e1fd02937ac85bb0c92e6df41873a55d0e8b7c16f2934a"
+
+// closeTable completes the table, and takes its digest.
+func (c *converter) closeTable() (err error) {
+	t := c.result.Table
+	if t == nil {
+		return nil
+	}
+	if err = c.record(); err == nil {
+		c.table, err = t.SHA256()
+	}
+	if none := (*TableError)(nil); errors.As(err, &none) && !c.Record {
+		c.table, err = "", nil
+	}
+	if !c.Record {
+		c.result.Table = nil
+	}
+	return err
+}
+
 // record fills the second part of the table, when everything but the file is done.
 func (c *converter) record() error {
 	t := c.result.Table
+	if c.kept.err != nil {
+		return c.kept.err
+	}
 	about, err := c.about()
 	if err != nil {
 		return err
@@ -65,14 +118,9 @@ func (c *converter) record() error {
 		Corrected: c.result.Corrected, Uncorrected: c.result.Uncorrected}
 	for _, w := range t.Weights {
 		for _, j := range c.jobs {
-			if j.name != w.Name {
-				continue
+			if j.name == w.Name {
+				t.Codes = append(t.Codes, c.kept.codesOf(j))
 			}
-			k, err := c.recordCodes(j)
-			if err != nil {
-				return err
-			}
-			t.Codes = append(t.Codes, k)
 		}
 	}
 	for _, j := range c.jobs {
@@ -97,31 +145,10 @@ func (c *converter) record() error {
 	return nil
 }
 
-// recordCodes writes down what the codes of a weight followed from.
-func (c *converter) recordCodes(j *job) (k TableCodes, err error) {
-	k = TableCodes{Name: j.name, Kept: j.reason, Steps: []float32{}}
-	v := c.kept.of[j]
-	if j.reason != "" || v == nil {
-		return k, nil
+// codesOf returns what the codes of a weight followed from.
+func (r *recording) codesOf(j *job) TableCodes {
+	if v := r.of[j]; v != nil && j.reason == "" {
+		return *v
 	}
-	if k.Bits = j.bits; v.steps != nil {
-		k.Bits, k.Steps = 0, v.steps
-	}
-	if v.sums == nil {
-		return k, nil
-	}
-	s := v.sums.State()
-	if !v.moved {
-		s.X, s.Shift = nil, nil
-	}
-	k.Centred, k.Rows = v.centred, s.Rows
-	for _, part := range []struct {
-		to   *vector
-		from []float64
-	}{{&k.Z, s.Z}, {&k.X, s.X}, {&k.Second, s.Second}, {&k.Shift, s.Shift}} {
-		if *part.to, err = newVector(part.from); err != nil {
-			return k, err
-		}
-	}
-	return k, nil
+	return TableCodes{Name: j.name, Kept: j.reason, Steps: []float32{}}
 }

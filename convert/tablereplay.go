@@ -19,6 +19,9 @@ func (c *converter) fromTable() error {
 	if digest := hex.EncodeToString(sum[:]); c.Table.Model.SHA256 != digest {
 		return &ForeignTableError{c.Table.Model.SHA256, digest}
 	}
+	if c.table, err = c.Table.SHA256(); err != nil {
+		return err
+	}
 	if k := c.Table.Conversion; k == nil || !k.Flags.equal(c.flags()) {
 		return c.byMeasurements()
 	}

@@ -69,8 +69,12 @@ func conversionText(t *convert.Table) string {
 	if t.Conversion == nil {
 		return "holds no conversion: convert --calib measures nothing again, and decides by this table"
 	}
-	f := t.Conversion.Flags
-	text := fmt.Sprintf("repeats the conversion --method %s --codec %s --group %s", f.Method, f.Codec, f.Group)
+	return "repeats the conversion " + flagsText(t.Conversion.Flags)
+}
+
+// flagsText writes the flags of a conversion as they would be given.
+func flagsText(f convert.TableFlags) string {
+	text := fmt.Sprintf("--method %s --codec %s --group %s", f.Method, f.Codec, f.Group)
 	switch f.Budget {
 	case "bpw":
 		text += fmt.Sprintf(" --bpw %v", f.Value)

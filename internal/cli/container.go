@@ -84,6 +84,13 @@ func (f *container) header(c *convert.Contents) *inspectRecord {
 	}
 	r.Parts = newPartsRecord(f.Account())
 	r.fill(c.Model, c.Tensors)
+	if f := c.About.Flags; f != nil {
+		full := f.Full()
+		r.Flags = &full
+	}
+	if c.About.Table != "" {
+		r.CalibSHA256 = &c.About.Table
+	}
 	for _, a := range c.About.Activations {
 		r.Activations = append(r.Activations, activationRecord{a.Name, a.Bits, a.Low, a.High, a.Scale, a.Zero})
 	}

@@ -41,6 +41,10 @@ type inspectRecord struct {
 	Data         *calibrationRecord `json:"data"`
 	Drift        []heldOutRecord    `json:"drift"`
 	Why          string             `json:"why,omitempty"`
+
+	// Of containers, null where they do not say.
+	Flags       *convert.TableFlags `json:"flags"`        // that the container was made with
+	CalibSHA256 *string             `json:"calib_sha256"` // of the calibration table that repeats the conversion
 }
 
 type valueRecord struct {
@@ -188,6 +192,9 @@ func (s *session) inspectContainer(c *urfave.Context, path string) error {
 	a, m := contents.About, contents.Model
 	s.printf("bq container 1, made by %s from a model of %s bytes (sha256 %.8s...), opset %d, %s\n", escape(a.MadeBy), thousands(a.Source.Bytes), a.Source.SHA256,
 		m.Opset(onnxio.DefaultDomain), plural(len(m.Graph.Nodes), "node"))
+	if a.Flags != nil {
+		s.printf("converted with %s\n", flagsText(a.Flags.Full()))
+	}
 	s.interfaceLines(m)
 	s.printf("%s bytes, %.2f bits/weight:\n", thousands(rec.Size.FileBytes), rec.Size.BPW)
 	s.sizeLine(*rec.Size)
@@ -198,6 +205,9 @@ func (s *session) inspectContainer(c *urfave.Context, path string) error {
 	}
 	if k := a.Calibration; k != nil {
 		s.printf("calibrated on %s (data %.8s...), held out %d%s\n", plural(k.Samples, sampleNoun(k.Kind)), k.Data, k.HeldOut, heldOutText(k))
+	}
+	if a.Table != "" {
+		s.printf("calibration table %.8s..., as --save-calib writes it\n", a.Table)
 	}
 	if c.Bool("tensors") {
 		s.tensorTable(contents.Tensors)

@@ -60,7 +60,7 @@ func newTensorRecord(c convert.Coverage) tensorRecord {
 	case math.IsInf(c.SQNR, 1):
 		r.Why = "the values are equal; " + r.Why
 	case math.IsNaN(c.SQNR):
-		r.Why = "a container does not hold the float values; " + r.Why
+		r.Why = "the container does not say; " + r.Why
 	default:
 		v := round(c.SQNR, 3)
 		r.SQNR = &v
