@@ -2,6 +2,7 @@ package convert
 
 import (
 	"runtime"
+	"sync"
 
 	"bq/packing"
 )
@@ -14,6 +15,7 @@ type ahead struct {
 	next    int                  // entry that is expected
 	turns   chan struct{}        // a place for each tensor that waits
 	stopped chan struct{}
+	running sync.WaitGroup
 }
 
 type decodedTensor struct {
@@ -31,7 +33,7 @@ func readAhead(f *packing.File) *ahead {
 	for i := range a.results {
 		a.results[i] = make(chan decodedTensor, 1)
 	}
-	go a.run()
+	a.running.Go(a.run)
 	return a
 }
 
@@ -42,15 +44,18 @@ func (a *ahead) run() {
 		case <-a.stopped:
 			return
 		}
-		go func() {
+		a.running.Go(func() {
 			t, err := a.file.Tensor(i)
 			result <- decodedTensor{t, err} // does not wait: the channel has a place for it
-		}()
+		})
 	}
 }
 
-// stop ends decoding; what is under way comes to its end by itself.
-func (a *ahead) stop() { close(a.stopped) }
+// stop ends decoding, and waits for what is under way: the file may be closed then.
+func (a *ahead) stop() {
+	close(a.stopped)
+	a.running.Wait()
+}
 
 // get returns the tensor of that name, or nil where there is none.
 func (a *ahead) get(name string) (*packing.Tensor, error) {

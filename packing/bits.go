@@ -214,8 +214,13 @@ func (q *Quant) makeCodes(n int) {
 	q.Codes = make([]uint8, n)
 }
 
-// unpackCodes makes room for n codes and fills it from src.
+// unpackCodes fills in n codes from src. Codes of 8 bits are a slice of it.
 func (q *Quant) unpackCodes(src []byte, n int) error {
+	if q.Bits == 8 {
+		checkPacked(len(src), n, q.Bits)
+		q.Codes = src[:n:n]
+		return nil
+	}
 	q.makeCodes(n)
 	if q.Bits > MaxNarrow {
 		return UnpackWide(q.Wide, src, q.Bits)

@@ -6,13 +6,15 @@ import (
 	"strconv"
 )
 
-// File is an opened .bq file. Its methods may be called from several goroutines at once if ReadAt of
-// the source may. What they return is the caller's, except for the slices of Meta and Entries, which
-// must not be changed.
+// File is an opened .bq file. Its methods, but for Close, may be called from several goroutines at once if
+// ReadAt of the source may. What they return is the caller's, except for the slices of Meta and Entries, which
+// must not be changed, and for what Map says.
 type File struct {
 	r      io.ReaderAt
 	footer *footer
 	index  *index
+	memory []byte       // the file, where it is mapped
+	unmap  func() error // nil where it is not
 }
 
 // Open reads header, footer and index of a file of size bytes and checks them (rules R1 to R26).
@@ -153,7 +155,7 @@ func (f *File) readBlob(s *blob, mixing Codec, stride int, tensor, what string) 
 	if s.raw > math.MaxInt {
 		return nil, unsupported(ruleLimit, s.offset, tensor, "%s: %d bytes are too many for this machine", what, s.raw)
 	}
-	stored, err := f.readSection(s.offset, s.stored, s.sum, tensor, what)
+	stored, err := f.readSection(s.offset, s.stored, s.sum, s.codec == CodecRaw && tensor != "", tensor, what)
 	if err != nil {
 		return nil, err
 	}
@@ -178,9 +180,9 @@ func expand(c Codec, stored []byte, raw int64, stride int) ([]byte, error) {
 	return decodeText(c, stored, int(raw), stride)
 }
 
-// readSection reads stored bytes and compares their checksum (rule R27).
-func (f *File) readSection(offset, n int64, sum uint32, tensor, what string) ([]byte, error) {
-	b, err := grow(f.r, offset, n, what)
+// readSection reads stored bytes, from the map where they are used as they stand, and compares their checksum (rule R27).
+func (f *File) readSection(offset, n int64, sum uint32, asItStands bool, tensor, what string) ([]byte, error) {
+	b, err := f.load(offset, n, asItStands, what)
 	if err != nil {
 		return nil, err
 	}
@@ -213,9 +215,17 @@ func (f *File) checkPadding(end int64, tensor, what string) error {
 
 // Tensor reads and decodes the i-th tensor of Entries and nothing else. It panics if there is none.
 func (f *File) Tensor(i int) (*Tensor, error) {
-	t, errs := f.tensor(&f.index.entries[i])
-	if len(errs) > 0 {
-		return nil, errs[0]
+	e := &f.index.entries[i]
+	var t *Tensor
+	err := f.guard(strconv.Quote(e.Name), func() error {
+		var errs []error
+		if t, errs = f.tensor(e); len(errs) > 0 {
+			return errs[0]
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return t, nil
 }
@@ -257,18 +267,19 @@ func (f *File) quant(e *Entry, q *Quant, keep bool) (errs []error) {
 
 // readQuant reads codes and params and compares their checksums (rule R27). What has an error is nil.
 func (f *File) readQuant(e *Entry) (codes, params []byte, errs []error) {
+	packed := e.Codec == CodecPacked
 	if !e.apart {
-		b, err := f.readSection(e.Offset, e.stored(), e.sum, e.Name, quoted("codes and params", e))
+		b, err := f.readSection(e.Offset, e.stored(), e.sum, packed, e.Name, quoted("codes and params", e))
 		if err != nil {
 			return nil, nil, []error{err}
 		}
 		return b[:e.CodesBytes], b[e.CodesBytes:], nil
 	}
-	codes, err := f.readSection(e.Offset, e.CodesBytes, e.sum, e.Name, quoted("codes", e))
+	codes, err := f.readSection(e.Offset, e.CodesBytes, e.sum, packed, e.Name, quoted("codes", e))
 	if err != nil {
 		codes, errs = nil, append(errs, err)
 	}
-	params, err = f.readSection(e.Offset+e.CodesBytes, e.ScalesBytes, e.paramsSum, e.Name, quoted("params", e))
+	params, err = f.readSection(e.Offset+e.CodesBytes, e.ScalesBytes, e.paramsSum, false, e.Name, quoted("params", e))
 	if err != nil {
 		params, errs = nil, append(errs, err)
 	}

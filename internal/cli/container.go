@@ -23,18 +23,19 @@ type container struct {
 	bytes int64
 }
 
-// openContainer opens a .bq file and reads header, footer and index.
+// openContainer opens a .bq file and reads header, footer and index. What is restored from it may not be used after the returned
+// function has closed it.
 func (s *session) openContainer(path string) (*container, func(), error) {
 	f, size, err := s.openInput(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading %s: %w", shown(path), err)
 	}
-	p, err := packing.Open(f, size)
+	p, err := packing.Map(f)
 	if err != nil {
 		f.Close()
 		return nil, nil, fmt.Errorf("reading %s: %w", shown(path), err)
 	}
-	return &container{File: p, path: path, in: f, bytes: size}, func() { f.Close() }, nil
+	return &container{File: p, path: path, in: f, bytes: size}, func() { p.Close(); f.Close() }, nil
 }
 
 // looksLikeContainer reports whether a file that is no container is named like one.

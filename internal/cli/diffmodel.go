@@ -102,12 +102,16 @@ func (s *session) contents(path string) (*modelContents, error) {
 	return newContents(in.record(), in.file.Model, list, in.close), nil
 }
 
-func (s *session) containerContents(path string) (*modelContents, error) {
+func (s *session) containerContents(path string) (mc *modelContents, err error) {
 	f, close, err := s.openContainer(path)
 	if err != nil {
 		return nil, err
 	}
-	defer close()
+	defer func() {
+		if err != nil {
+			close()
+		}
+	}()
 	if err := f.Verify(); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", shown(path), err)
 	}
@@ -123,7 +127,7 @@ func (s *session) containerContents(path string) (*modelContents, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", shown(path), err)
 	}
-	return newContents(rec.Model, m, c.Tensors, func() {}), nil
+	return newContents(rec.Model, m, c.Tensors, close), nil
 }
 
 // newContents lists the constants of m, of any type, with the changeBits that list knows of, and its nodes.

@@ -208,12 +208,16 @@ func (s *session) side(path string) (*side, error) {
 	return sd, nil
 }
 
-func (s *session) containerSide(path string) (*side, error) {
+func (s *session) containerSide(path string) (sd *side, err error) {
 	f, close, err := s.openContainer(path)
 	if err != nil {
 		return nil, err
 	}
-	defer close()
+	defer func() {
+		if err != nil {
+			close()
+		}
+	}()
 	if err := f.Verify(); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
@@ -229,8 +233,7 @@ func (s *session) containerSide(path string) (*side, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
-	sd, err := newSide(path, rec.Model, m, func() {})
-	if err != nil {
+	if sd, err = newSide(path, rec.Model, m, close); err != nil {
 		return nil, err
 	}
 	sd.size, sd.contents = rec.Size, contents
