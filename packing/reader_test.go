@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -51,19 +52,19 @@ func digests(t *testing.T, path string) string {
 	return s.String()
 }
 
-// python returns what the reader prints for a file. Frames of Zstandard are for programs that may not be there.
+// python returns what the reader prints for a file. Frames, and Huffman codes, are for the program of Zstandard, which may not be there.
 func python(t *testing.T, path string) string {
 	t.Helper()
-	var errors strings.Builder
+	var complaints strings.Builder
 	c := exec.Command("python3", filepath.Join("testdata", "reader", "reader.py"), path)
 	c.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
-	c.Stderr = &errors
+	c.Stderr = &complaints
 	out, err := c.Output()
-	if strings.Contains(errors.String(), "'zstd'") {
-		t.Skipf("skipped: there is no module of Zstandard for python3, and %s holds frames; files without any are still read", path)
+	if strings.Contains(complaints.String(), "'zstd'") {
+		t.Skipf("skipped: there is no program zstd for the second reader, and %s holds frames; files without any are still read", path)
 	}
 	if err != nil {
-		t.Fatalf("%s: %v\n%s", path, err, errors.String())
+		t.Fatalf("%s: %v\n%s", path, err, complaints.String())
 	}
 	return string(out)
 }
@@ -134,6 +135,45 @@ func TestPythonReadsConversions(t *testing.T) {
 				t.Errorf("got\n%swant\n%s", got, want)
 			}
 		})
+	}
+}
+
+// smallZoo are the models of the zoo that Python reads in seconds.
+var smallZoo = []string{"pinto-point-history-lstm", "mnist-8"}
+
+func TestPythonReadsTheZoo(t *testing.T) {
+	needPython(t)
+	if testing.Short() {
+		t.Skip("skipped: -short, and Python takes its time over 10,000 weights")
+	}
+	if _, err := os.Stat(zoo); err != nil {
+		t.Skip("skipped: there is no zoo beside the project; conversions of testdata/digits.onnx are read")
+	}
+	for _, name := range smallZoo {
+		for _, o := range []convert.Options{{Bits: 8}, {Bits: 3}, {Bits: 4, Codec: convert.CodecHuffman}, {Budget: convert.Budget{Kind: convert.BudgetBPW, Value: 4}}} {
+			t.Run(fmt.Sprintf("%s/%d bits, codec %v, budget %v", name, o.Bits, o.Codec, o.Budget.Kind), func(t *testing.T) {
+				t.Parallel()
+				model, err := onnxio.Open(filepath.Join(zoo, name+".onnx"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer model.Close()
+				var b bytes.Buffer
+				var nothing *convert.NothingError
+				if _, err := convert.Convert(context.Background(), model, &b, o); errors.As(err, &nothing) {
+					return
+				} else if err != nil {
+					t.Fatal(err)
+				}
+				path := filepath.Join(t.TempDir(), "zoo.bq")
+				if err := os.WriteFile(path, b.Bytes(), 0o666); err != nil {
+					t.Fatal(err)
+				}
+				if got, want := python(t, path), digests(t, path); got != want {
+					t.Errorf("got\n%swant\n%s", got, want)
+				}
+			})
+		}
 	}
 }
 

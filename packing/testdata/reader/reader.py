@@ -1,176 +1,112 @@
 """A second reader of .bq files, made from FORMAT.md alone: python3 reader.py FILE...
 
-Prints a line for the graph and for each tensor of each file: the SHA-256 of the graph, of the float32 values that codes stand for,
-or of kept data, and the name. It checks what it needs to decode, not every rule. Zstandard frames need Python 3.14,
-the package zstandard, or the program zstd.
+It prints the SHA-256 of the graph, of the data of kept tensors and of the float32 values that
+codes stand for, each with its name. Frames and Huffman codes need the program zstd.
 """
 import hashlib
+import io
+import math
 import os
 import struct
-import subprocess
 import sys
+from ctypes import c_float
 
-from codes import HERE, huffman, ranged, unpack, uv
-from predict import text, want
+from codes import HERE, huffman, ranged, unpack, unzstd, uv
+from predict import text
 
+def number(r, size):
+    return int.from_bytes(r.read(size), "little")
 
-def unzstd(src):
-    try:
-        from compression import zstd
-        return zstd.decompress(src)
-    except ImportError:
-        pass
-    try:
-        import zstandard
-        return zstandard.ZstdDecompressor().decompressobj().decompress(src)
-    except ImportError:
-        return subprocess.run(["zstd", "-dc"], input=src, stdout=subprocess.PIPE, check=True).stdout
+def blob(r):
+    codec, raw = number(r, 1), uv(r)
+    return {"codec": codec, "raw": raw, "stored": uv(r) if codec else raw, "sum": number(r, 4)}
 
+def entry(r):
+    e = {"name": r.read(uv(r)).hex(), "type": uv(r), "shape": [uv(r) for _ in range(uv(r))]}
+    e["n"], state, e["label"] = math.prod(e["shape"]), number(r, 1), r.read(uv(r))
+    if state == 0:
+        return e | blob(r)
+    e["p"], bits = number(r, 4), number(r, 1)
+    e["layout"] = outer, channels, inner, block = [uv(r) for _ in range(4)]
+    e["bits"], e["codec"] = bits, number(r, 1)
+    e["per"] = 0 if e["n"] == 0 else -(-outer * inner // block) if block else 1
+    e["groups"] = groups = channels * e["per"]
+    e["codes"] = uv(r) if state == 1 or e["codec"] else (e["n"] * bits + 7) // 8
+    number(r, 4 if state == 1 else 0)
+    forms = number(r, 1)
+    e["forms"] = scales, zeros, levels = forms & 15, forms >> 4 & 3, forms >> 6
+    e["zeros"] = (groups * bits + 7) // 8 if zeros else 0
+    e["levels"] = (0, 2 << bits, 4 << bits, 4)[levels]
+    length = (4 * groups, 2 * groups, 2 + groups, 0)[scales] + e["zeros"] + e["levels"]
+    e["params"] = uv(r) if state == 1 or scales == 3 or zeros == 2 else length
+    number(r, 4)
+    return e
 
-def expand(codec, src, raw, stride):
+def coded_list(src, e, bits, centre):
+    n = e["groups"]
+    return ranged(src, n, bits, [e["layout"][1], e["per"]], [1, 1, n, 0], [centre] * n)
+
+def scales_of(src, form, e):
+    if form == 0:
+        return struct.unpack("<%df" % e["groups"], src)
+    if form == 1:
+        words = [x << 16 for x in struct.unpack("<%dH" % e["groups"], src)]
+    else:
+        steps = src[2:] if form == 2 else coded_list(src[3:], e, 8, src[2])
+        base = src[0] | src[1] << 8
+        words = [base + d - 1 << 18 if d else 0 for d in steps]
+    return struct.unpack("<%df" % len(words), struct.pack("<%dI" % len(words), *words))
+
+def values(e, codes, params):
+    """The bytes of the float32 values that the codes of a tensor stand for."""
+    bits, n, (outer, channels, inner, block) = e["bits"], e["n"], e["layout"]
+    r, z, (form, zeros, levels) = io.BytesIO(params), [1 << e["bits"] - 1] * e["groups"], e["forms"]
+    e["zeros"] = uv(r) if zeros == 2 else e["zeros"]
+    scales = scales_of(r.read(len(params) - r.tell() - e["zeros"] - e["levels"]), form, e)
+    if zeros:
+        stored = r.read(e["zeros"])
+        z = unpack(stored, len(z), bits) if zeros == 1 else coded_list(stored, e, bits, z[0])
+    size, kind = (2, "e") if levels == 1 else (4, "f")
+    level = struct.unpack("<%d%s" % (e["levels"] // size, kind), r.read())
+    if levels == 3:
+        scales, level = [c_float(s * level[0]).value for s in scales], ()
+    group = [c * e["per"] + ((o * inner + i) // block if block else 0)
+             for o in range(outer) for c in range(channels) for i in range(inner)]
+    nearest = min(range(len(level)), key=lambda q: abs(level[q]), default=0)
+    centres = [nearest if level else z[g] for g in group]
+    if e["codec"] == 3:
+        codes = ranged(codes, n, bits, e["shape"], e["layout"], centres)
+    else:
+        codes = (huffman if e["codec"] else unpack)(codes, n, bits)
+    units = [level[q] if level else q - c for q, c in zip(codes, centres)]
+    return struct.pack("<%df" % n, *[c_float(u * scales[g]).value for u, g in zip(units, group)])
+
+def expand(codec, src, raw, n=0):
+    if codec < 2:
+        return unzstd(src) if codec else src
     if codec == 3:
         with open(os.path.join(HERE, "dictionary.bin"), "rb") as f:
             return text(src, raw, 0, f.read())
-    out = src if codec == 0 else unzstd(src) if codec == 1 else text(src, raw, stride if codec == 4 else 0)
-    want(len(out) == raw, "decoded length")
-    return out
-
-
-# The container.
-def f32(x):
-    return struct.unpack("<f", struct.pack("<f", x))[0] if abs(x) <= 3.4028235677973366e38 else float("inf") if x > 0 else float("-inf")
-
-
-class Index:
-    def __init__(self, b):
-        self.b, self.at = b, 0
-
-    def take(self, form):
-        v = struct.unpack_from("<" + form, self.b, self.at)
-        self.at += struct.calcsize("<" + form)
-        return v[0]
-
-    def uv(self):
-        v, self.at = uv(self.b, self.at)
-        return v
-
-    def str(self):
-        n = self.uv()
-        self.at += n
-        return self.b[self.at - n:self.at]
-
-    def blob(self):
-        codec, raw = self.take("B"), self.uv()
-        stored = self.uv() if codec else raw
-        return codec, raw, stored, self.take("I")
-
-
-def groups(layout):
-    o, c, i, block = layout
-    per = 0 if o * c * i == 0 else 1 if block == 0 else -(-o * i // block)
-    return per, [x * per + (y * i + z) // block if block else x for y in range(o) for x in range(c) for z in range(i)]
-
-
-def scales_of(src, form, layout, count):
-    if form == 0:
-        return list(struct.unpack("<%df" % count, src))
-    if form == 1:
-        return list(struct.unpack("<%df" % count, b"".join(b"\0\0" + src[2 * i:2 * i + 2] for i in range(count))))
-    steps = list(src[2:])
-    if form == 3:
-        steps = ranged(src[3:], count, 8, [layout[1], groups(layout)[0]], [1, 1, count, 0], [src[2]] * count)
-    base = src[0] | src[1] << 8
-    return [struct.unpack("<f", struct.pack("<I", base + d - 1 << 18))[0] if d else 0.0 for d in steps]
-
-
-def forms_of(forms):
-    return forms & 15, forms >> 4 & 3, forms >> 6
-
-
-def lists(bits, count, zeros, levels):
-    """The bytes of zero points and levels."""
-    return ((count * bits + 7) // 8 if zeros else 0) + (0, 2 << bits, 4 << bits, 4)[levels]
-
-
-def values(e, codes, params):
-    bits, layout, n, forms = e["bits"], e["layout"], e["n"], e["forms"]
-    per, group = groups(layout)
-    count = layout[1] * per
-    start, zeros = 0, lists(bits, count, forms >> 4 & 3, 0)
-    if forms >> 4 & 3 == 2:
-        zeros, start = uv(params, 0)
-    levels = lists(bits, count, 0, forms >> 6)
-    cut = len(params) - zeros - levels
-    scales = scales_of(params[start:cut], forms & 15, layout, count)
-    z = [1 << bits - 1] * count
-    if forms >> 4 & 3 == 1:
-        z = unpack(params[cut:cut + zeros], count, bits)
-    elif zeros:
-        z = ranged(params[cut:cut + zeros], count, bits, [layout[1], per], [1, 1, count, 0], z)
-    tail = struct.unpack("<%d%s" % (levels // (2 if forms >> 6 == 1 else 4), "e" if forms >> 6 == 1 else "f"), params[cut + zeros:])
-    if forms >> 6 == 3:
-        scales, tail = [f32(s * tail[0]) for s in scales], ()
-    if e["codec"] == 3:
-        nearest = min(range(len(tail)), key=lambda i: abs(tail[i])) if tail else 0
-        q = ranged(codes, n, bits, e["shape"], layout, [nearest] * n if tail else [z[g] for g in group])
-    else:
-        q = unpack(codes, n, bits) if e["codec"] == 0 else huffman(codes, n, bits)
-    unit = [tail[x] for x in q] if tail else [x - z[g] for x, g in zip(q, group)]
-    return b"".join(struct.pack("<f", f32(u * scales[g])) for u, g in zip(unit, group))
-
-
-def entry(x):
-    e = {"name": x.str(), "type": x.uv()}
-    e["shape"] = [x.uv() for _ in range(x.uv())]
-    e["n"] = 1
-    for d in e["shape"]:
-        e["n"] *= d
-    state = x.take("B")
-    want(state <= 2, "state")
-    if state == 0:
-        x.str()
-        e["blob"] = x.blob()
-        return e
-    x.str(), x.take("f")
-    e["bits"], e["layout"] = x.take("B"), [x.uv() for _ in range(4)]
-    e["codec"] = x.take("B")
-    if state == 1:
-        e["codes"], _, e["forms"], e["params"], _ = x.uv(), x.take("I"), x.take("B"), x.uv(), x.take("I")
-        return e
-    e["codes"] = x.uv() if e["codec"] else (e["n"] * e["bits"] + 7) // 8
-    e["forms"] = x.take("B")
-    count, (scales, zeros, levels) = e["layout"][1] * groups(e["layout"])[0], forms_of(e["forms"])
-    e["params"] = x.uv() if scales == 3 or zeros == 2 else (4, 2, 1)[scales] * count + (2 if scales == 2 else 0) + lists(e["bits"], count, zeros, levels)
-    x.take("I")
-    return e
-
+    return text(src, raw, (raw // n if raw % n == 0 else 1) if codec == 4 else 0)
 
 def read(b):
-    want(b[:8] == b"\x8bbq1\r\n\x1a\n" and b[-8:] == b"\n\x1a\n\r1qb\x8b", "signature")
-    offset, stored, raw, _, codec, size = struct.unpack_from("<QQQIB3xQ", b, len(b) - 80)
-    want(size == len(b) and hashlib.sha256(b[:-40]).digest() == b[-40:-8], "length or digest")
-    x, place = Index(expand(codec, b[offset:offset + stored], raw, 0)), 8
-    for _ in range(x.uv()):
-        x.str(), x.str()
-    graph = x.blob()
-    entries = [entry(x) for _ in range(x.uv())]
-
-    def section(n):
-        nonlocal place
-        place += -place % 8 + n
-        return b[place - n:place]
-    yield "graph", hashlib.sha256(expand(graph[0], section(graph[2]), graph[1], 0)).hexdigest()
-    for e in entries:
-        if "blob" in e:
-            codec, raw, stored, _ = e["blob"]
-            out = expand(codec, section(stored), raw, raw // e["n"] if e["n"] and raw % e["n"] == 0 else 1)
+    at, stored, raw, _, codec, size = struct.unpack_from("<QQQIB3xQ", b, len(b) - 80)
+    if (size, hashlib.sha256(b[:-40]).digest(), b[:8]) != (len(b), b[-40:-8], b[:-9:-1]):
+        raise ValueError("signature, length or digest")
+    r, place = io.BytesIO(expand(codec, b[at:at + stored], raw)), 8
+    for _ in range(2 * uv(r)):
+        r.read(uv(r))
+    for e in [blob(r) | {"name": "graph"}] + [entry(r) for _ in range(uv(r))]:
+        place += -place % 8
+        if "raw" in e:
+            end = place + e["stored"]
+            out = expand(e["codec"], b[place:end], e["raw"], e.get("n", 0))
         else:
-            both = section(e["codes"] + e["params"])
-            out = values(e, both[:e["codes"]], both[e["codes"]:])
-        yield e["name"].hex(), hashlib.sha256(out).hexdigest()
-
+            middle, end = place + e["codes"], place + e["codes"] + e["params"]
+            out = values(e, b[place:middle], b[middle:end])
+        place = end
+        print(hashlib.sha256(out).hexdigest(), e["name"])
 
 for path in sys.argv[1:]:
     with open(path, "rb") as f:
-        for name, digest in read(f.read()):
-            print(digest, name)
+        read(f.read())
