@@ -152,9 +152,15 @@ func (q *Quant) decodeHuffman(src []byte, n int, keep bool) error {
 	errs := make([]error, len(blocks))
 	eachPart(len(blocks), &huffmanPool, func(h *huffmanState, i int) {
 		from, end := partStart(count, len(blocks), i), partStart(count, len(blocks), i+1)
-		err := h.decodeBlock(blocks[i], end-from)
+		var dst []byte
+		if keep && together == 1 && low == 0 { // symbols are codes
+			dst = q.Codes[from:end:end]
+		} else {
+			dst = h.room(end - from)
+		}
+		err := h.decodeBlock(dst, blocks[i])
 		if err == nil {
-			err = q.spreadSymbols(h.symbols, from, together, n, keep)
+			err = q.spreadSymbols(dst, from, together, n, keep)
 		}
 		if err != nil {
 			errs[i] = fmt.Errorf("block %d: %w", i, err)
@@ -166,17 +172,16 @@ func (q *Quant) decodeHuffman(src []byte, n int, keep bool) error {
 	return q.addLowBits(src, n, low, keep)
 }
 
-// decodeBlock fills symbols with the n of a block.
-func (h *huffmanState) decodeBlock(src []byte, n int) error {
+// decodeBlock fills dst with the symbols of a block.
+func (h *huffmanState) decodeBlock(dst, src []byte) error {
 	if len(src) == 0 {
 		return errors.New("no bytes")
 	}
-	dst := h.room(n)
 	kind, src := src[0], src[1:]
 	switch kind {
 	case blockRaw:
-		if len(src) != n {
-			return fmt.Errorf("%d bytes for %d symbols", len(src), n)
+		if len(src) != len(dst) {
+			return fmt.Errorf("%d bytes for %d symbols", len(src), len(dst))
 		}
 		copy(dst, src)
 		return nil
@@ -214,7 +219,7 @@ func (h *huffmanState) decodeStreams(dst, src []byte, kind byte) error {
 }
 
 // spreadSymbols checks that all codes in symbols, the first of which is from, fit, and stores those of a tensor of n codes
-// where keep.
+// where keep; symbols that are codes stand in their places.
 func (q *Quant) spreadSymbols(symbols []byte, from, together, n int, keep bool) error {
 	if q.Bits > MaxNarrow {
 		for i := range symbols {
@@ -239,16 +244,24 @@ func (q *Quant) spreadSymbols(symbols []byte, from, together, n int, keep bool) 
 	dst := q.Codes[at:end]
 	switch {
 	case together == 1:
-		copy(dst, symbols)
+		return nil
 	case together*q.Bits == 8: // as packed
 		return UnpackBits(dst, symbols, q.Bits)
-	default:
-		mask := uint8(1)<<q.Bits - 1
-		for i := range dst {
-			dst[i] = symbols[i/together] >> (i % together * q.Bits) & mask
-		}
 	}
+	spreadPairs(dst, symbols, q.Bits)
 	return nil
+}
+
+// spreadPairs stores the two codes of each symbol; of the last, one where dst has no room for more.
+func spreadPairs(dst, symbols []byte, bits int) {
+	mask := uint8(1)<<bits - 1
+	for len(dst) >= 2 && len(symbols) > 0 {
+		dst[0], dst[1] = symbols[0]&mask, symbols[0]>>bits
+		dst, symbols = dst[2:], symbols[1:]
+	}
+	if len(dst) > 0 {
+		dst[0] = symbols[0] & mask
+	}
 }
 
 // addLowBits completes codes of more than 8 bits.

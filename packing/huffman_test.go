@@ -1,6 +1,7 @@
 package packing
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -105,6 +106,16 @@ func FuzzHuffman(f *testing.F) {
 			t.Fatalf("codes change: %v", err)
 		}
 	})
+}
+
+// The codes of a symbol by hand; the last symbol may hold one too many.
+func TestSpreadPairs(t *testing.T) {
+	for n, want := range [][]uint8{{}, {5}, {5, 2}, {5, 2, 7}, {5, 2, 7, 1}} {
+		got := make([]uint8, n)
+		if spreadPairs(got, []byte{2<<3 | 5, 1<<3 | 7}[:(n+1)/2], 3); !bytes.Equal(got, want) {
+			t.Errorf("%d codes: got %v, want %v", n, got, want)
+		}
+	}
 }
 
 func BenchmarkHuffman(b *testing.B) {

@@ -189,20 +189,42 @@ func (q *Quant) dequantizeRun(dst []float32, at, group int) {
 		centred(dst, q.Wide[at:], q.Zero(group), s)
 		return
 	}
+	if len(dst) >= worthTable<<q.Bits {
+		q.dequantizeByTable(dst, q.Codes[at:at+len(dst)], q.Zero(group), s)
+		return
+	}
 	if q.Levels == nil {
 		centred(dst, q.Codes[at:], q.Zero(group), s)
 		return
 	}
-	levels, codes := q.Levels, q.Codes[at:]
-	for i := range dst {
-		dst[i] = levels[codes[i]] * s
+	levels, codes := q.Levels, q.Codes[at:at+len(dst)]
+	for i, c := range codes {
+		dst[i] = levels[c] * s
+	}
+}
+
+// worthTable is how many times as long as the list of all codes a run is for which their values are worked out first.
+const worthTable = 4
+
+// dequantizeByTable restores as many narrow codes of a group as dst has places.
+func (q *Quant) dequantizeByTable(dst []float32, codes []uint8, z int, s float32) {
+	var values [1 << MaxNarrow]float32
+	for c := range 1 << q.Bits {
+		if values[c] = float32(c-z) * s; q.Levels != nil {
+			values[c] = q.Levels[c] * s
+		}
+	}
+	dst = dst[:len(codes)]
+	for i, c := range codes {
+		dst[i] = values[c]
 	}
 }
 
 // centred stores (code - z) * s for as many codes as dst has places.
 func centred[T uint8 | uint16](dst []float32, codes []T, z int, s float32) {
-	for i := range dst {
-		dst[i] = float32(int(codes[i])-z) * s
+	codes = codes[:len(dst)]
+	for i, c := range codes {
+		dst[i] = float32(int(c)-z) * s
 	}
 }
 

@@ -64,7 +64,7 @@ func TestDequantizeByHand(t *testing.T) {
 }
 
 func TestDequantizeMatchesRef(t *testing.T) {
-	for _, l := range []Layout{{1, 3, 7, 0}, {2, 3, 7, 4}, {5, 2, 1, 2}, {3, 1, 4, 100}, {4, 3, 5, 1}} {
+	for _, l := range []Layout{{1, 3, 7, 0}, {2, 3, 7, 4}, {5, 2, 1, 2}, {3, 1, 4, 100}, {4, 3, 5, 1}, {1, 2, 31, 0}, {1, 2, 32, 0}, {2, 2, 90, 64}} {
 		for _, kind := range []string{"default", "zeros", "levels"} {
 			q := &Quant{Bits: 3, Layout: l, Codes: make([]uint8, l.Elements()), Scales: make([]float32, l.Groups())}
 			for i := range q.Codes {
