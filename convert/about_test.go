@@ -6,7 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"math"
+	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -128,5 +131,31 @@ func TestMetadataThatDoNotFit(t *testing.T) {
 		if _, err = ReadContents(changed); !errors.As(err, &format) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", name, err, c.want)
 		}
+	}
+}
+
+// The format document lists the keys in the order in which they are written.
+func TestMetadataAreSpecified(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join("..", "packing", "FORMAT.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(doc), "### Metadata of `bq`\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var listed []string
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z0-9_]+)` \\|").FindAllStringSubmatch(section, -1) {
+		listed = append(listed, m[1])
+	}
+	a := About{Flags: &Flags{}, Table: "x", SQNR: []*float64{nil}, Calibration: &Calibration{}, Activations: []Activation{{}}}
+	meta, err := a.meta()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var written []string
+	for _, p := range meta {
+		written = append(written, p.Key)
+	}
+	if !slices.Equal(listed, written) {
+		t.Errorf("FORMAT.md lists %q, written are %q", listed, written)
 	}
 }

@@ -82,11 +82,11 @@ func Convert(ctx context.Context, src *onnxio.File, w io.Writer, o Options) (*Re
 	return &c.result, nil
 }
 
-// sourceDigest is the SHA-256 of the model file, perhaps still in the making.
+// sourceDigest is what identifies the model, perhaps still in the making.
 type sourceDigest struct {
-	done chan struct{} // closed when the rest is known; nil before a goroutine makes it
-	sum  [sha256.Size]byte
-	err  error
+	done   chan struct{} // closed when the rest is known; nil before a goroutine makes it
+	source Source
+	err    error
 }
 
 // start hashes the source beside other work. The caller waits for done before the source may be closed.
@@ -100,17 +100,50 @@ func (d *sourceDigest) start(c *converter) {
 
 // hash turns a fault, as where the mapped file shrinks, into an error.
 func (d *sourceDigest) hash(c *converter) {
-	d.err = parallel.Each(c.ctx, 1, 1, func(int) error { d.sum = c.src.SHA256(); return nil }, func(int) {})
+	d.err = parallel.Each(c.ctx, 1, 1, func(int) error {
+		sum := c.src.SHA256()
+		d.source = Source{SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(c.src.Bytes)), Weights: weightsDigest(c.src)}
+		return nil
+	}, func(int) {})
+	if d.err != nil {
+		d.err = fmt.Errorf("hashing the model: %w", d.err)
+	}
+}
+
+// hashStep is how many bytes of a weight are hashed before their pages are let go of.
+const hashStep = 4 << 20
+
+// weightsDigest returns the SHA-256 in hexadecimal of the data that stand in other files, "" where none do: tensor after tensor, in
+// the order of the model.
+func weightsDigest(src *onnxio.File) string {
+	h := sha256.New()
+	found := false
+	src.Model.EachTensor(func(t *onnxio.Tensor) {
+		if !t.IsExternal {
+			return
+		}
+		found = true
+		for rest := t.Raw; len(rest) > 0; {
+			step := rest[:min(hashStep, len(rest))]
+			h.Write(step)
+			src.Release(step)
+			rest = rest[len(step):]
+		}
+	})
+	if !found {
+		return ""
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // get waits for the digest, or makes it.
-func (d *sourceDigest) get(c *converter) ([sha256.Size]byte, error) {
+func (d *sourceDigest) get(c *converter) (Source, error) {
 	if d.done == nil {
 		d.hash(c)
 	} else {
 		<-d.done
 	}
-	return d.sum, d.err
+	return d.source, d.err
 }
 
 // stream quantizes and writes one site after the other, so that few are in memory at a time; biases that take a
@@ -506,13 +539,13 @@ func (j *job) coverage() (Coverage, error) {
 
 // about gathers what the container says of its making.
 func (c *converter) about() (*About, error) {
-	sum, err := c.digest.get(c)
+	source, err := c.digest.get(c)
 	if err != nil {
-		return nil, fmt.Errorf("hashing the model: %w", err)
+		return nil, err
 	}
 	a := &About{
 		MadeBy:      c.MadeBy,
-		Source:      Source{SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(c.src.Bytes))},
+		Source:      source,
 		Flags:       newFlags(c.flags()),
 		Table:       c.table,
 		Activations: c.result.Activations,

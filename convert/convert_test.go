@@ -238,6 +238,10 @@ func TestExternalIntegersAreEmbedded(t *testing.T) {
 	}
 	defer f.Close()
 	_, p, _ := converted(t, f, Options{Bits: 8})
+	// sha256sum ext.bin
+	if about, err := ReadAbout(p); err != nil || about.Source.Weights != "a9928084ac1eb58388ddd0cb77f713f1fe657aa31d596e0dc5d1a13baf987f71" {
+		t.Errorf("digest of the weights %q, %v", about.Source.Weights, err)
+	}
 	m, _, err := Restore(p, FormFloat)
 	if err != nil {
 		t.Fatal(err)

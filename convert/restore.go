@@ -51,8 +51,9 @@ type About struct {
 
 // Source identifies the model that a container was made from.
 type Source struct {
-	SHA256 string `json:"sha256"` // of the model file
-	Bytes  int64  `json:"bytes"`
+	SHA256  string `json:"sha256"` // of the model file
+	Bytes   int64  `json:"bytes"`
+	Weights string `json:"weights_sha256,omitempty"` // of the tensors in other files, one after the other; "": there are none
 }
 
 // Calibration tells of the samples that fitted a container, and how far it drifts on those held out.

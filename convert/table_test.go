@@ -24,7 +24,7 @@ func smallTable(t *testing.T) *Table {
 	z, _ := newVector([]float64{1, -1})
 	v := 0.25
 	return &Table{
-		Schema: TableSchema, MadeBy: "a test", Model: Source{digest, 7}, Data: TableData{"npz", digest, 4},
+		Schema: TableSchema, MadeBy: "a test", Model: Source{SHA256: digest, Bytes: 7}, Data: TableData{"npz", digest, 4},
 		Values: []TableValue{{"x", 4, s.Min, s.Max, s.Sum, TableHistogram{s.Exponent, s.Signed, s.First, s.Counts}, 1, []float64{0.5, -1e-9}, []float64{0, 2}}},
 		Weights: []TableWeight{
 			{"w", &v, &v, []TableAlone{{2, 0.5}, {3, 0.25}, {4, 0}, {6, 1e-300}}},

@@ -17,7 +17,7 @@ const maxTableSamples = 1 << 30
 
 // check refuses figures that no measurement gives.
 func (t *Table) check() error {
-	if !isDigest(t.Model.SHA256) || !isDigest(t.Data.SHA256) {
+	if !isDigest(t.Model.SHA256) || !isDigest(t.Data.SHA256) || t.Model.Weights != "" && !isDigest(t.Model.Weights) {
 		return tableErrorf("a sha256 that is none: model %q, data %q", t.Model.SHA256, t.Data.SHA256)
 	}
 	if t.Data.Samples < 1 || t.Data.Samples > maxTableSamples {

@@ -2,7 +2,6 @@ package convert
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -88,13 +87,13 @@ func (c *converter) firstPart(float *infer.Program) (*Table, error) {
 
 // newTable returns a table that says what it is made from.
 func (c *converter) newTable() (*Table, error) {
-	sum, err := c.digest.get(c)
+	source, err := c.digest.get(c)
 	if err != nil {
-		return nil, fmt.Errorf("hashing the model: %w", err)
+		return nil, err
 	}
 	info := c.Samples.Info()
 	return &Table{
-		Schema: TableSchema, MadeBy: c.MadeBy, Model: Source{SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(c.src.Bytes))},
+		Schema: TableSchema, MadeBy: c.MadeBy, Model: source,
 		Data: TableData{Kind: info.Kind, SHA256: info.SHA256, Samples: len(c.fitted)},
 	}, nil
 }

@@ -1,7 +1,6 @@
 package convert
 
 import (
-	"encoding/hex"
 	"fmt"
 	"slices"
 
@@ -12,12 +11,15 @@ import (
 
 // fromTable decides everything by a table: as the conversion that it holds, where that had the same flags, else by its measurements.
 func (c *converter) fromTable() error {
-	sum, err := c.digest.get(c)
+	source, err := c.digest.get(c)
 	if err != nil {
-		return fmt.Errorf("hashing the model: %w", err)
+		return err
 	}
-	if digest := hex.EncodeToString(sum[:]); c.Table.Model.SHA256 != digest {
-		return &ForeignTableError{c.Table.Model.SHA256, digest}
+	switch of := c.Table.Model; {
+	case of.SHA256 != source.SHA256:
+		return &ForeignTableError{of.SHA256, source.SHA256}
+	case of.Weights != source.Weights:
+		return &ForeignTableError{of.Weights, source.Weights}
 	}
 	if c.table, err = c.Table.SHA256(); err != nil {
 		return err

@@ -79,7 +79,7 @@ func (f *container) record(c *convert.Contents) (*inspectRecord, error) {
 func (f *container) header(c *convert.Contents) *inspectRecord {
 	size := newSizeRecord(f.File, f.bytes, floatWeights(c.Tensors))
 	r := &inspectRecord{
-		Schema: "bq.inspect/1", MadeBy: c.About.MadeBy, SourceSHA256: c.About.Source.SHA256, Size: &size,
+		Schema: "bq.inspect/1", MadeBy: c.About.MadeBy, SourceSHA256: c.About.Source.SHA256, SourceWeightsSHA256: c.About.Source.Weights, Size: &size,
 		Model: verify.Model{Path: f.path, Bytes: f.bytes, Format: "bq", Opset: c.Model.Opset(onnxio.DefaultDomain),
 			Nodes: len(c.Model.Graph.Nodes), FloatWeights: floatWeights(c.Tensors)},
 	}

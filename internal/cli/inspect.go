@@ -27,20 +27,23 @@ func (s *session) inspectCommand() *urfave.Command {
 }
 
 type inspectRecord struct {
-	Schema       string             `json:"schema"`
-	Model        verify.Model       `json:"model"`
-	MadeBy       string             `json:"made_by"`
-	SourceSHA256 string             `json:"source_sha256"`
-	Inputs       []valueRecord      `json:"inputs"`
-	Outputs      []valueRecord      `json:"outputs"`
-	Size         *sizeRecord        `json:"size"`
-	Parts        *partsRecord       `json:"parts,omitempty"`
-	Tensors      []tensorRecord     `json:"tensors"`
-	Values       []inferredRecord   `json:"values,omitempty"` // under --values
-	Activations  []activationRecord `json:"activations,omitempty"`
-	Data         *calibrationRecord `json:"data"`
-	Drift        []heldOutRecord    `json:"drift"`
-	Why          string             `json:"why,omitempty"`
+	Schema       string       `json:"schema"`
+	Model        verify.Model `json:"model"`
+	MadeBy       string       `json:"made_by"`
+	SourceSHA256 string       `json:"source_sha256"`
+
+	SourceWeightsSHA256 string `json:"source_weights_sha256,omitempty"` // of the weights in files beside the source
+
+	Inputs      []valueRecord      `json:"inputs"`
+	Outputs     []valueRecord      `json:"outputs"`
+	Size        *sizeRecord        `json:"size"`
+	Parts       *partsRecord       `json:"parts,omitempty"`
+	Tensors     []tensorRecord     `json:"tensors"`
+	Values      []inferredRecord   `json:"values,omitempty"` // under --values
+	Activations []activationRecord `json:"activations,omitempty"`
+	Data        *calibrationRecord `json:"data"`
+	Drift       []heldOutRecord    `json:"drift"`
+	Why         string             `json:"why,omitempty"`
 
 	// Of containers, null where they do not say.
 	Flags       *convert.TableFlags `json:"flags"`        // that the container was made with
