@@ -13,15 +13,17 @@ import (
 // back: bias correction (Nagel et al., "Data-Free Quantization", ICCV 2019, section 4.2).
 type correction struct {
 	index    int             // of the node in the main graph
-	output   string          // the node's first output
+	meets    int             // index of the node at whose output means are compared: the node itself, or a BatchNormalization behind it
+	output   string          // the first output of that node
 	axis     int             // of the channels in the output; negative: from the end
 	bias     *job            // the constant that takes the correction; nil: a bias vector of the node's own
 	added    *addedBias      // that vector, once it is reserved
 	base     []float32       // what a vector of its own starts from; nil: zeros
 	channels int             // of the output
 	typ      onnxio.DataType // of the weight
-	factor   []float64       // by which the shift is multiplied on its way into the bias; one for all, or one per channel
-	delta    []float64       // float mean less quantized mean, by channel
+	factor   []float64       // by which a shift of the node's output is multiplied on its way into the bias; one for all, or one per channel
+	scale    *job            // of the BatchNormalization, where it is the node's alone
+	delta    []float64       // float mean less quantized mean, by channel, at the output of meets; of a forecast, at the node's own
 }
 
 // addedBias is a bias vector that bias correction gives a node of its own.
@@ -53,7 +55,11 @@ func (c *converter) corrections() (list []*correction, without int) {
 			without++
 			continue
 		}
-		k.index, k.output, k.channels, k.typ = i, n.Outputs[0], f.channels(n), f.weights[n].use.typ(f.weights[n].Tensor.Type)
+		k.index, k.meets, k.channels, k.typ = i, i, f.channels(n), f.weights[n].use.typ(f.weights[n].Tensor.Type)
+		if k.scale != nil {
+			k.meets = slices.Index(c.src.Model.Graph.Nodes, f.readers[n.Outputs[0]][0])
+		}
+		k.output = c.src.Model.Graph.Nodes[k.meets].Outputs[0]
 		list = append(list, k)
 	}
 	return list, without
@@ -120,7 +126,7 @@ func (f *placer) place(n *onnxio.Node) *correction {
 	}
 	switch opOf(n) {
 	case "Conv", "ConvTranspose":
-		if n.Input(biasInput) == "" && next != nil && opOf(next) == "BatchNormalization" && next.Inputs[0] == n.Outputs[0] {
+		if next != nil && opOf(next) == "BatchNormalization" && next.Inputs[0] == n.Outputs[0] {
 			if k := f.foldIntoNorm(next, channels); k != nil {
 				return k
 			}
@@ -217,7 +223,7 @@ func (f *placer) foldIntoNorm(n *onnxio.Node, channels int) *correction {
 		return nil
 	}
 	eps := float64(n.FloatAttr("epsilon", defaultNormEpsilon))
-	k := &correction{axis: 1, bias: b, factor: make([]float64, channels)}
+	k := &correction{axis: 1, bias: b, factor: make([]float64, channels), scale: f.ownVector(n.Inputs[1], channels)}
 	for i := range scale {
 		k.factor[i] = float64(scale[i]) / math.Sqrt(float64(variance[i])+eps)
 		if k.factor[i]-k.factor[i] != 0 {
@@ -246,7 +252,10 @@ func (c *converter) store(list []*correction) error {
 		if k.delta == nil {
 			continue
 		}
-		shift := k.shift()
+		shift := k.delta
+		if k.meets == k.index {
+			shift = k.shift()
+		}
 		c.result.Corrected++
 		if k.bias == nil {
 			k.added.shift(shift)

@@ -86,7 +86,7 @@ func (c *converter) correct(float *infer.Program, feeds []map[string]*onnxio.Arr
 func (c *converter) uncorrect() {
 	c.added, c.result.Activations, c.result.Corrected, c.result.Uncorrected = nil, nil, 0, 0
 	for _, j := range c.jobs {
-		if !j.recurrent {
+		if !j.coupled {
 			j.data = nil
 		}
 	}
@@ -159,7 +159,7 @@ func (c *converter) sampleName(i int) string {
 func (c *converter) floatMeans(p *infer.Program, feeds []map[string]*onnxio.Array, list []*correction) ([][]float64, error) {
 	at := map[*onnxio.Node]int{}
 	for k, v := range list {
-		at[c.src.Model.Graph.Nodes[v.index]] = k
+		at[c.src.Model.Graph.Nodes[v.meets]] = k
 	}
 	sums := make([][]*channelSum, len(feeds))
 	err := parallel.Each(c.ctx, c.Threads, len(feeds), func(i int) error {
@@ -202,7 +202,7 @@ func (c *converter) fit(feeds []map[string]*onnxio.Array, list []*correction, me
 	}
 	at := map[*onnxio.Node]int{}
 	for k, v := range list {
-		at[m.Graph.Nodes[v.index]] = k // FormFloat adds no nodes
+		at[m.Graph.Nodes[v.meets]] = k // FormFloat adds no nodes
 	}
 	taps, err := c.tap(m, uses)
 	if err != nil || len(at)+len(taps) == 0 {

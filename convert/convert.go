@@ -34,6 +34,7 @@ type Result struct {
 	Corrected   int               // biases that bias correction changed or added
 	Uncorrected int               // nodes of quantized weights that have no place for a correction
 	Layers      int               // weights whose codes were fitted to what their layers see
+	Rescaled    int               // of these, those whose outputs were brought to the size they had
 	Chained     bool              // each of them made up for what the earlier ones had changed
 	Calibration int               // samples that fitted biases and activation ranges
 	Drift       []compare.Figures // of each output on HeldOut samples; nil without data
@@ -56,7 +57,7 @@ type job struct {
 	store     Codec
 	entry     packing.Entry // what the container holds of it
 	recoded   bool          // moments will decide the codes again
-	recurrent bool          // the change of data belongs to the codes of a recurrent layer
+	coupled   bool          // the change of data belongs to the codes of a layer
 }
 
 // Convert reads the model of src and writes a container to w. The model is not changed. Errors name the tensor or

@@ -87,8 +87,24 @@ func (m Method) specs(bits int) []balance.Spec {
 type quantized struct {
 	*balance.Quantized
 	spec    balance.Spec
-	entropy bool    // integers times a step, for an entropy coder
-	sqnr    float64 // dB
+	entropy bool      // integers times a step, for an entropy coder
+	sqnr    float64   // dB
+	first   []float32 // the scales that rounding went by, where they were changed since
+}
+
+// rescale changes the scales behind the codes.
+func (q *quantized) rescale(l balance.Layout, scales []float32) {
+	if q.first == nil {
+		q.first = q.Scales
+	}
+	q.Layout, q.Scales = l, scales
+}
+
+// restore takes back what rescale changed of codes whose layout it left.
+func (q *quantized) restore() {
+	if q.first != nil {
+		q.Scales, q.first = q.first, nil
+	}
 }
 
 // release lets go of the codes, which take most of the memory. A nil q has none.

@@ -207,6 +207,7 @@ type gridCoder struct {
 }
 
 func newGridCoder(q *quantized) *gridCoder {
+	q.restore()
 	k := &gridCoder{q: q, codes: q.Codes}
 	for _, v := range q.Levels {
 		k.levels = append(k.levels, float64(v))
@@ -264,12 +265,17 @@ func (j *job) settle(k coder, w []float32) error {
 	if err != nil {
 		return err
 	}
+	j.q = q
+	j.measure(w)
+	return nil
+}
+
+// measure compares the codes with the weight w.
+func (j *job) measure(w []float32) {
 	got := buffers.borrow(len(w))
 	defer buffers.put(got)
-	q.decoded(j.Tensor.Type, *got)
-	q.sqnr = balance.SQNR(w, *got)
-	j.q = q
-	return nil
+	j.q.decoded(j.Tensor.Type, *got)
+	j.q.sqnr = balance.SQNR(w, *got)
 }
 
 // finite reports whether no value is NaN or infinite.

@@ -27,16 +27,19 @@ func (c *converter) recurrentBias(n *onnxio.Node) *job {
 	return nil
 }
 
-// recurrentShift adds, to shift of B's length, what takes back the mean errors by of a layer: of all rows of W, or of R.
+// recurrentShift adds, to shift of B's length, what takes back the mean errors by of a layer: of all rows of W, or of R. Both go to the
+// half of W where only the sum of the halves counts, so that a half of zeros stays one, which takes no bytes. It does not where a GRU
+// resets what R makes of the state with its bias, in the last of its three gates (ONNX operator GRU, linear_before_reset).
 func (l *layer) recurrentShift(shift, by []float64) {
 	directions := 1
 	if l.use.node.StringAttr("direction", "forward") == "bidirectional" {
 		directions = 2
 	}
 	rows := len(by) / directions
+	apart := opOf(l.use.node) == "GRU" && l.use.node.IntAttr("linear_before_reset", 0) != 0
 	for i, v := range by {
 		d, r := i/rows, i%rows
-		if l.states {
+		if l.states && apart && r >= 2*rows/3 {
 			r += rows
 		}
 		if at := d*2*rows + r; at < len(shift) {

@@ -19,6 +19,7 @@ type refit struct {
 	states    map[*layer]*moments.Sums // of recurrent layers' states, from the float model
 	trigger   map[string][]*layer      // the value whose coming decides a layer
 	at        map[string]*correction   // by output
+	rescaled  map[string]*rescaling    // by the output of the layer's node
 	biases    map[*job][]float64       // what the biases of recurrent layers take back
 	warned    map[string]bool          // layers of which was said that they were rounded without feedback
 	table     *Table                   // in place of the streams
@@ -45,6 +46,14 @@ func (c *converter) newRefit(feeds []map[string]*onnxio.Array) (*refit, error) {
 	}
 	for _, k := range r.corrected {
 		r.at[k.output] = k
+	}
+	r.rescaled = r.rescalings()
+	for _, l := range r.layers {
+		for _, s := range r.rescaled {
+			if b := s.norm(); s.layer == l && b != nil && !seen[b] {
+				list, seen[b] = append(list, b), true
+			}
+		}
 	}
 	var err error
 	r.twins, err = c.newTwins(feeds, list)
@@ -126,6 +135,7 @@ type passing struct {
 	coderFor   coderFunc
 	compensate bool
 	decided    map[*layer]bool
+	scaled     int // layers so far whose outputs were multiplied
 }
 
 // pass runs both streams once and codes every weight by what coderFor gives. compensate lets layers make up for what earlier
@@ -140,7 +150,12 @@ func (r *refit) pass(coderFor coderFunc, compensate bool) error {
 	}
 	r.twins.reset()
 	r.biases = map[*job][]float64{}
-	p := &passing{r, coderFor, compensate, map[*layer]bool{}}
+	for _, s := range r.rescaled {
+		if b := s.norm(); b != nil {
+			b.data = nil
+		}
+	}
+	p := &passing{refit: r, coderFor: coderFor, compensate: compensate, decided: map[*layer]bool{}}
 	if err := p.codeOthers(); err != nil {
 		return err
 	}
@@ -156,7 +171,7 @@ func (r *refit) pass(coderFor coderFunc, compensate bool) error {
 			return err
 		}
 	}
-	r.c.result.Layers, r.c.result.Chained = len(p.decided), compensate
+	r.c.result.Layers, r.c.result.Rescaled, r.c.result.Chained = len(p.decided), p.scaled, compensate
 	r.warnUnfit()
 	return r.shiftRecurrent()
 }
@@ -167,8 +182,11 @@ func (r *refit) meetings() map[string]bool {
 	for _, l := range r.layers {
 		values[l.use.node.Input(dataInput(l.use))] = true
 	}
-	for _, k := range r.corrected {
-		values[k.output] = true
+	for value := range r.at {
+		values[value] = true
+	}
+	for value := range r.rescaled {
+		values[value] = true
 	}
 	return values
 }
@@ -202,6 +220,11 @@ func (p *passing) codeOthers() error {
 
 // meet corrects the mean of a value, and decides the layers that read it.
 func (p *passing) meet(value string, float, coded []*onnxio.Array) error {
+	if s := p.rescaled[value]; s != nil {
+		if err := p.rescale(s, float, coded); err != nil {
+			return err
+		}
+	}
 	if k := p.at[value]; k != nil {
 		sums := make([]*channelSum, len(float))
 		for i, v := range float {
@@ -294,7 +317,7 @@ func (r *refit) takeBack(l *layer, w []float32, sums *moments.Sums, twin bool) (
 // shiftRecurrent puts the shifts of the recurrent layers' biases in place.
 func (r *refit) shiftRecurrent() error {
 	for b, by := range r.biases {
-		b.recurrent = true
+		b.coupled = true
 		if err := b.shift(by); err != nil {
 			return err
 		}

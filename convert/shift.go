@@ -129,6 +129,7 @@ func (c *converter) forecasts() []*correction {
 			continue
 		}
 		mean, deviation := s.moments()
+		k.meets = k.index
 		w.forecasts = append(w.forecasts, &forecast{k, t, mean, deviation})
 		found = append(found, k)
 	}

@@ -125,6 +125,7 @@ type TableCodes struct {
 	Kept    Reason    `json:"kept"`    // why there are none; "": there are
 	Bits    int       `json:"bits"`    // of a whole number of bits; 0: integers times steps
 	Steps   []float32 `json:"steps"`   // by group; one for the whole weight
+	Scales  []float32 `json:"scales"`  // behind the codes, where they are not those that rounding went by; else empty
 	Centred bool      `json:"centred"` // a bias takes the mean error back
 	Rows    int       `json:"rows"`    // rows of inputs in the moments; 0: rounded without moments
 	Z       vector    `json:"z"`       // sums of the inputs, see moments.State

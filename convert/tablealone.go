@@ -96,6 +96,7 @@ func (c *converter) tableForecasts(t *Table) []*correction {
 		if !ok {
 			continue
 		}
+		k.meets = k.index
 		w.forecasts = append(w.forecasts, &forecast{k, tp, v.Means, v.Deviations})
 		found = append(found, k)
 	}

@@ -118,13 +118,13 @@ func (t *Table) checkConversion() error {
 }
 
 func (k *TableCodes) check() error {
-	if k.Kept != "" && (k.Kept != Nonfinite && k.Kept != Gain || k.Bits+len(k.Steps)+k.Rows != 0) {
+	if k.Kept != "" && (k.Kept != Nonfinite && k.Kept != Gain || k.Bits+len(k.Steps)+len(k.Scales)+k.Rows != 0) {
 		return tableErrorf("codes of %s, which is kept (%s)", onnxio.Quote(k.Name), onnxio.Quote(string(k.Kept)))
 	}
-	if k.Steps == nil || k.Bits < 0 || k.Bits > balance.MaxBits || k.Kept == "" && (k.Bits == 0) != (len(k.Steps) > 0) || k.Rows < 0 {
+	if k.Steps == nil || k.Scales == nil || len(k.Scales) > 0 && k.Rows == 0 || k.Bits < 0 || k.Bits > balance.MaxBits || k.Kept == "" && (k.Bits == 0) != (len(k.Steps) > 0) || k.Rows < 0 {
 		return tableErrorf("codes of %s: %d bits, %d steps, %d rows of inputs", onnxio.Quote(k.Name), k.Bits, len(k.Steps), k.Rows)
 	}
-	for _, s := range k.Steps {
+	for _, s := range append(slices.Clone(k.Steps), k.Scales...) {
 		if s < 0 {
 			return tableErrorf("codes of %s: a step of %v", onnxio.Quote(k.Name), s)
 		}

@@ -29,7 +29,7 @@ func (r *recording) codes(j *job, l *layer, k coder, sums *moments.Sums, moved b
 	if r == nil {
 		return
 	}
-	v := &TableCodes{Name: j.name, Bits: j.bits, Steps: []float32{}}
+	v := &TableCodes{Name: j.name, Bits: j.bits, Steps: []float32{}, Scales: []float32{}}
 	if s, ok := k.(*stepCoder); ok {
 		v.Bits, v.Steps, r.rate = 0, s.steps, s.mu
 	}
@@ -58,6 +58,13 @@ func (k *TableCodes) setMoments(s moments.State, moved bool) error {
 		}
 	}
 	return nil
+}
+
+// scales notes that the scales behind the codes of j were changed.
+func (r *recording) scales(j *job) {
+	if r != nil {
+		r.of[j].Scales = j.q.Scales
+	}
 }
 
 // measured notes the sensitivity of a weight.
@@ -150,5 +157,5 @@ func (r *recording) codesOf(j *job) TableCodes {
 	if v := r.of[j]; v != nil && j.reason == "" {
 		return *v
 	}
-	return TableCodes{Name: j.name, Kept: j.reason, Steps: []float32{}}
+	return TableCodes{Name: j.name, Kept: j.reason, Steps: []float32{}, Scales: []float32{}}
 }

@@ -93,7 +93,19 @@ func (c *converter) repeatCodes(j *job, k *TableCodes) error {
 			return fmt.Errorf("quantizing %s: %w", onnxio.Quote(j.name), err)
 		}
 	}
-	return j.settle(r, w)
+	if err := j.settle(r, w); err != nil || len(k.Scales) == 0 {
+		return err
+	}
+	layout := j.q.Layout
+	if len(k.Scales) > 1 {
+		layout = j.layout
+	}
+	if layout.Groups() != len(k.Scales) || j.q.Zeros != nil && len(j.q.Scales) != len(k.Scales) {
+		return tableErrorf("codes of %s: %d scales, want 1 or %d", onnxio.Quote(j.name), len(k.Scales), j.layout.Groups())
+	}
+	j.q.rescale(layout, k.Scales)
+	j.measure(w)
+	return nil
 }
 
 // repeatedCoder returns what codes the weight w as the table says.

@@ -114,6 +114,9 @@ func (s *session) fittedLine(r *convert.Result, noun string) {
 	if r.Chained {
 		how = "each making up for what the earlier ones changed"
 	}
+	if r.Rescaled > 0 {
+		how += fmt.Sprintf("; the outputs of %d brought to their size", r.Rescaled)
+	}
 	s.printf("  fitted %s to %s, %s\n", plural(r.Layers, "layer"), plural(r.Calibration, noun), how)
 }
 
