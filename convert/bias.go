@@ -17,6 +17,7 @@ type correction struct {
 	output   string          // the first output of that node
 	axis     int             // of the channels in the output; negative: from the end
 	bias     *job            // the constant that takes the correction; nil: a bias vector of the node's own
+	optional bool            // that vector needs an Add of its own, and is made only where it pays
 	added    *addedBias      // that vector, once it is reserved
 	base     []float32       // what a vector of its own starts from; nil: zeros
 	channels int             // of the output
@@ -42,8 +43,8 @@ func (a *addedBias) tensor() *packing.Tensor {
 const biasInput = 2
 
 // corrections lists the nodes of the main graph that have a quantized weight and a place to put a correction: the
-// bias input of Conv, ConvTranspose and Gemm, the B of a BatchNormalization behind a Conv without bias, the vector
-// that is added behind a MatMul. without counts those that have none: LSTM, GRU, RNN, and a MatMul without Add.
+// bias input of Conv, ConvTranspose and Gemm, the B of a BatchNormalization behind a Conv, the vector that is added
+// behind a MatMul, or one that could be. without counts those that have none: LSTM, GRU, RNN.
 func (c *converter) corrections() (list []*correction, without int) {
 	f := c.placer()
 	for i, n := range c.src.Model.Graph.Nodes {
@@ -76,10 +77,14 @@ type placer struct {
 	readers   map[string][]*onnxio.Node
 	weights   map[*onnxio.Node]weightUse
 	constants map[string]*job
+	opset     int64
 }
 
+// opsetBroadcast is the operator set from which Add broadcasts by the rule of all operators (ONNX, Changelog.md).
+const opsetBroadcast = 7
+
 func (c *converter) placer() *placer {
-	f := &placer{readers: readersOf(c.src.Model), weights: map[*onnxio.Node]weightUse{}, constants: map[string]*job{}}
+	f := &placer{readers: readersOf(c.src.Model), weights: map[*onnxio.Node]weightUse{}, constants: map[string]*job{}, opset: c.src.Model.Opset(onnxio.DefaultDomain)}
 	for _, j := range c.jobs {
 		if j.Graph != c.src.Model.Graph {
 			continue
@@ -147,6 +152,9 @@ func (f *placer) place(n *onnxio.Node) *correction {
 			if b := f.ownVector(other, channels); b != nil {
 				return &correction{axis: -1, bias: b}
 			}
+		}
+		if f.opset >= opsetBroadcast {
+			return &correction{axis: -1, optional: true}
 		}
 	}
 	return nil
@@ -325,18 +333,27 @@ func (a *addedBias) shift(by []float64) {
 
 // addBiases gives the nodes of a fresh copy of the source model the bias vectors that bias correction made for them.
 func (c *converter) addBiases(m *onnxio.Model) {
+	nodes := slices.Clone(m.Graph.Nodes)
 	for _, a := range c.added {
-		a.add(m)
+		a.add(m, nodes[a.index])
 	}
 }
 
-// add gives the node of m, a fresh copy of the source model, the bias vector, without values, and returns its tensor.
-func (a *addedBias) add(m *onnxio.Model) *onnxio.Tensor {
-	n := m.Graph.Nodes[a.index]
-	for len(n.Inputs) <= biasInput {
-		n.Inputs = append(n.Inputs, "")
+// add gives the node n of m, a fresh copy of the source model, the bias vector, without values, and returns its tensor. A MatMul,
+// which has no input for it, gets an Add, which makes the value that the MatMul made.
+func (a *addedBias) add(m *onnxio.Model, n *onnxio.Node) *onnxio.Tensor {
+	if opOf(n) == "MatMul" {
+		b := &graphBuilder{names: valueNames(m), model: m, graph: m.Graph}
+		out := n.Outputs[0]
+		n.Outputs[0] = fresh(b.names, out+"/product")
+		b.add("Add", out, []string{n.Outputs[0], a.name})
+		m.Graph.Nodes = slices.Insert(m.Graph.Nodes, slices.Index(m.Graph.Nodes, n)+1, b.nodes...)
+	} else {
+		for len(n.Inputs) <= biasInput {
+			n.Inputs = append(n.Inputs, "")
+		}
+		n.Inputs[biasInput] = a.name
 	}
-	n.Inputs[biasInput] = a.name
 	t := &onnxio.Tensor{Name: a.name, Type: a.typ, Dims: []int64{int64(len(a.data))}}
 	m.Graph.Initializers = append(m.Graph.Initializers, t)
 	if m.IRVersion < firstIRWithoutInputs {

@@ -70,6 +70,13 @@ func (c *converter) calibrate(float *infer.Program, feeds []map[string]*onnxio.A
 func (c *converter) correct(float *infer.Program, feeds []map[string]*onnxio.Array) error {
 	list, without := c.corrections()
 	c.result.Uncorrected = without
+	list = slices.DeleteFunc(list, func(k *correction) bool {
+		if k.optional && !c.paying[k.index] {
+			c.result.Uncorrected++
+			return true
+		}
+		return false
+	})
 	means, err := c.floatMeans(float, feeds, list)
 	if err != nil {
 		return err

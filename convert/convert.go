@@ -255,6 +255,7 @@ type converter struct {
 	added   []*addedBias // by bias correction
 	fitted  []int        // the samples that calibrate
 	checked []int        // the samples that the closing check sees
+	paying  map[int]bool // nodes, by index, at which an optional bias vector saves more bits than it takes
 	kept    *recording   // with Samples
 	knob    float64      // of the codes so far, under a budget
 	told    *Calibration // what a table says of the samples

@@ -27,7 +27,7 @@ type layer struct {
 func (c *converter) layers(corrected []*correction) []*layer {
 	places := map[int]bool{}
 	for _, k := range corrected {
-		places[k.index] = true
+		places[k.index] = !k.optional
 	}
 	at := map[*onnxio.Node][]*layer{}
 	for _, j := range c.jobs {

@@ -104,7 +104,7 @@ func (c *converter) quantizeAll(float *infer.Program, feeds []map[string]*onnxio
 // withoutFeedback rounds every weight to the nearest of its levels, whatever the data say.
 func (r *refit) withoutFeedback() error {
 	r.c.kept = r.c.newRecording(false)
-	r.c.result.Layers, r.c.result.Rescaled, r.c.result.Chained = 0, 0, false
+	r.c.result.Layers, r.c.result.Rescaled, r.c.result.Chained, r.c.paying = 0, 0, false, nil
 	for _, j := range r.c.jobs {
 		if j.coupled { // the bias of a layer that was fitted
 			j.data, j.coupled = nil, false

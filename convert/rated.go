@@ -296,7 +296,7 @@ func (r *rated) still() (biases, rest int64) {
 		return 0, 0
 	}
 	for _, k := range r.refit.corrected {
-		if k.bias == nil {
+		if k.bias == nil && (!k.optional || r.paying[k.index]) {
 			biases += int64(k.channels * k.typ.Bits() / 8)
 			rest += biasEntryBytes + int64(2*len(k.output))
 		}

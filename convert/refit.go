@@ -149,7 +149,7 @@ func (r *refit) pass(coderFor coderFunc, compensate bool) error {
 		return err
 	}
 	r.twins.reset()
-	r.biases = map[*job][]float64{}
+	r.biases, r.c.paying = map[*job][]float64{}, map[int]bool{}
 	for _, s := range r.rescaled {
 		if b := s.norm(); b != nil {
 			b.data = nil
@@ -225,7 +225,7 @@ func (p *passing) meet(value string, float, coded []*onnxio.Array) error {
 			return err
 		}
 	}
-	if k := p.at[value]; k != nil {
+	if k := p.at[value]; k != nil && (!k.optional || p.pays(k, float, coded)) {
 		sums := make([]*channelSum, len(float))
 		for i, v := range float {
 			sums[i] = sumChannels(v, k.axis)

@@ -42,7 +42,9 @@ func (r *rescaling) norm() *job {
 func (r *refit) rescalings() map[string]*rescaling {
 	places := map[int]*correction{}
 	for _, k := range r.corrected {
-		places[k.index] = k
+		if !k.optional {
+			places[k.index] = k
+		}
 	}
 	found := map[string]*rescaling{}
 	for _, l := range r.layers {
@@ -178,6 +180,28 @@ func (s *rescaling) rescaled(l balance.Layout, gain []float64, scales []float32)
 	}
 	s.q.rescale(l, out)
 	return gain
+}
+
+// biasBits is what a value of a bias takes of a file, in bits.
+const biasBits = 32
+
+// pays reports, and notes, whether taking back the mean error of an output saves more bits of its weight than a bias takes: the error
+// falls from its mean square to its variance, and half a logarithm of that is what a finer step would cost an element.
+func (p *passing) pays(k *correction, float, coded []*onnxio.Array) bool {
+	sums, elements := twinSumsOf(float, coded, k.axis), 0
+	for _, l := range p.layers {
+		if l.index == k.index {
+			elements = l.layout.Len()
+		}
+	}
+	variance, square := 0.0, 0.0
+	for _, s := range sums {
+		variance += s.error(1)
+		square += s.xx - float64(2*s.xy) + s.yy
+	}
+	pays := variance > 0 && 0.5*balance.Log2(max(1, square/variance))*float64(elements) > biasBits*float64(len(sums))
+	p.c.paying[k.index] = pays
+	return pays
 }
 
 // twinSumsOf returns the sums by channel along axis, nil where the values of the two streams do not match or are not finite.

@@ -127,3 +127,40 @@ func outputsOf(t *testing.T, m *onnxio.Model, x *onnxio.Array) []*onnxio.Array {
 	}
 	return list
 }
+
+// A MatMul gets a bias, behind an Add of its own, where its mean error is most of its error; not where it is not.
+func TestMatMulGetsABiasThatPays(t *testing.T) {
+	const samples, k, n = 128, 64, 16
+	file := func() *onnxio.File {
+		return newBuilder(13).input("x", 1, k).floats("w", normal(1, k*n), k, n).node("MatMul", []string{"x", "w"}, "y").output("y", 1, n).file(t)
+	}
+	for _, c := range []struct {
+		mean, deviation float32
+		corrected       int
+	}{{1, 1.0 / 64, 1}, {0, 1, 0}} {
+		x := normal(2, samples*k)
+		for i := range x {
+			x[i] = c.mean + c.deviation*x[i]
+		}
+		rows := onnxio.Floats(x, samples, k)
+		f := file()
+		r, p, _ := converted(t, f, Options{Bits: 3, Samples: samplesOf(t, f.Model, rows), Threads: 2})
+		if r.Corrected != c.corrected || r.Corrected+r.Uncorrected != 1 {
+			t.Errorf("mean %v: corrected %d, left %d", c.mean, r.Corrected, r.Uncorrected)
+		}
+		m, _, err := Restore(p, FormFloat)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last := m.Graph.Nodes[len(m.Graph.Nodes)-1]; c.corrected == 1 && (last.OpType != "Add" || last.Outputs[0] != "y" || m.Graph.Outputs[0].Name != "y") {
+			t.Errorf("the last node is %s, which makes %s", last.OpType, last.Outputs[0])
+		}
+		sums := twinSumsOf(outputsOf(t, f.Model, rows), outputsOf(t, m, rows), -1)
+		for i, s := range sums {
+			// means of 96 float32 sums of about 64 products of size 1
+			if off := math.Abs(s.x-s.y) / s.n; c.corrected == 1 && off > 1e-4 {
+				t.Errorf("output %d is off by %.2g on average", i, off)
+			}
+		}
+	}
+}

@@ -55,8 +55,11 @@ func (c *converter) newProbe(samples []map[string]*onnxio.Array, corrected []*co
 			s.biases[k.index] = s.tensors[k.bias.name]
 			continue
 		}
+		if k.optional {
+			continue
+		}
 		a := &addedBias{index: k.index, name: fresh(names, k.output+"/bias"), typ: k.typ, data: k.start()}
-		t := a.add(s.model)
+		t := a.add(s.model, s.model.Graph.Nodes[a.index])
 		t.SetRaw(rawFloats(a.typ, a.data))
 		s.biases[k.index] = t
 	}

@@ -120,6 +120,10 @@ func (c *converter) forecasts() []*correction {
 	var found []*correction
 	for _, k := range list {
 		n := c.src.Model.Graph.Nodes[k.index]
+		if k.optional {
+			c.result.Uncorrected++
+			continue
+		}
 		s, w := known[n.Inputs[0]], f.weights[n]
 		if s == nil || !rowMajor(w.use) {
 			continue

@@ -89,6 +89,10 @@ func (c *converter) tableForecasts(t *Table) []*correction {
 		n := c.src.Model.Graph.Nodes[k.index]
 		w := f.weights[n]
 		v := known[n.Input(dataInput(w.use))]
+		if k.optional {
+			c.result.Uncorrected++
+			continue
+		}
 		if v == nil || v.Axis != channelAxis(w.use) || !rowMajor(w.use) {
 			continue
 		}

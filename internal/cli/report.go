@@ -88,7 +88,7 @@ func (s *session) reportConvert(in *input, out *written, r *convert.Result, o *c
 	if kind := t.kind(o); kind != "" {
 		left := ""
 		if r.Uncorrected > 0 {
-			left = fmt.Sprintf("; no place for one at %s of quantized weights", plural(r.Uncorrected, "node"))
+			left = fmt.Sprintf("; none, or none that pays, at %s of quantized weights", plural(r.Uncorrected, "node"))
 		}
 		s.fittedLine(r, sampleNoun(kind))
 		s.printf("  corrected %s on %s%s\n", plural(r.Corrected, "bias vector"), plural(r.Calibration, sampleNoun(kind)), left)
