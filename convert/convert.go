@@ -195,7 +195,7 @@ func (c *converter) withData() error {
 			return err
 		}
 	}
-	if c.Samples != nil {
+	if c.Record && c.Samples != nil {
 		if err = c.beginTable(float); err != nil {
 			return err
 		}
@@ -256,7 +256,7 @@ type converter struct {
 	fitted  []int        // the samples that calibrate
 	checked []int        // the samples that the closing check sees
 	paying  map[int]bool // nodes, by index, at which an optional bias vector saves more bits than it takes
-	kept    *recording   // with Samples
+	kept    *recording   // under Record
 	knob    float64      // of the codes so far, under a budget
 	told    *Calibration // what a table says of the samples
 	table   string       // SHA-256 of the calibration table; "": there is none, or none yet

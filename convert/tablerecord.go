@@ -1,8 +1,6 @@
 package convert
 
 import (
-	"errors"
-
 	"bq/internal/infer"
 	"bq/internal/moments"
 )
@@ -17,7 +15,7 @@ type recording struct {
 
 // newRecording begins a pass.
 func (c *converter) newRecording(compensate bool) *recording {
-	if c.Samples == nil {
+	if !c.Record {
 		return nil
 	}
 	return &recording{compensate: compensate, of: map[*job]*TableCodes{}}
@@ -79,13 +77,9 @@ func (c *converter) measured(j *job, sensitivity float64) {
 	}
 }
 
-// beginTable measures the first part of the table. Values that are no numbers make no table, which is an error only where one is
-// asked for.
+// beginTable measures the first part of the table.
 func (c *converter) beginTable(float *infer.Program) (err error) {
 	c.result.Table, err = c.firstPart(float)
-	if none := (*NonFiniteError)(nil); errors.As(err, &none) && !c.Record {
-		return nil
-	}
 	c.table = stillUnknown
 	return err
 }
@@ -93,20 +87,13 @@ func (c *converter) beginTable(float *infer.Program) (err error) {
 // stillUnknown stands for the digest of a table that is not complete, where only the size of the file counts.
 const stillUnknown = "5ee3a2c1d8f09b7446e1fd02937ac85bb0c92e6df41873a55d0e8b7c16f2934a"
 
-// closeTable completes the table, and takes its digest.
+// closeTable completes the table, where there is to be one, and takes its digest.
 func (c *converter) closeTable() (err error) {
-	t := c.result.Table
-	if t == nil {
+	if c.result.Table == nil {
 		return nil
 	}
 	if err = c.record(); err == nil {
-		c.table, err = t.SHA256()
-	}
-	if none := (*TableError)(nil); errors.As(err, &none) && !c.Record {
-		c.table, err = "", nil
-	}
-	if !c.Record {
-		c.result.Table = nil
+		c.table, err = c.result.Table.SHA256()
 	}
 	return err
 }
