@@ -14,8 +14,9 @@ import (
 //
 // is nearest to the float output y. The factor goes where it costs nothing: into the scale of a BatchNormalization behind the layer,
 // whose statistics are estimated anew for the same end (Sun et al., "Hybrid 8-bit Floating Point", NeurIPS 2019, section 4; Banner et
-// al., "Post training 4-bit quantization", NeurIPS 2019, section 4.2), else into the scales of the weight itself: those of its
-// channels where they are there or save more bits than they take, else the one of the tensor.
+// al., "Post training 4-bit quantization", NeurIPS 2019, section 4.2), or into the scales of a matrix itself: those of its channels
+// where they are there or save more bits than they take, else the one of the tensor. Convolutions without BatchNormalization gain
+// nothing by it (recipe.md A3.5).
 
 // mostGain bounds a factor, and its inverse: what asks for more is noise.
 const mostGain = 2
@@ -58,6 +59,9 @@ func (r *refit) rescalings() map[string]*rescaling {
 			continue
 		}
 		biased := opOf(n) != "MatMul" && n.Input(biasInput) != ""
+		if s.axis == 1 && s.norm() == nil {
+			continue
+		}
 		if len(l.uses) != 1 || l.use.input != 1 || len(n.Outputs) == 0 || biased && s.place == nil {
 			continue
 		}
