@@ -51,7 +51,7 @@ func (c *converter) feed() (float *infer.Program, feeds []map[string]*onnxio.Arr
 		return nil, nil, err
 	}
 	c.fitted, c.checked = fit, check
-	c.result.Calibration, c.result.HeldOut = len(fit), len(check)
+	c.result.Calibration, c.result.HeldOut, c.result.Checked = len(fit), len(check), check
 	feeds, err = compare.Feeds(c.ctx, float, c.Samples, fit)
 	return float, feeds, err
 }

@@ -39,6 +39,7 @@ type Result struct {
 	Calibration int               // samples that fitted biases and activation ranges
 	Drift       []compare.Figures // of each output on HeldOut samples; nil without data
 	HeldOut     int
+	Checked     []int  // the HeldOut samples, by their place in Options.Samples; nil without these
 	Table       *Table // under Options.Record
 	Notes       []string
 	Warnings    []string

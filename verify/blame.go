@@ -78,11 +78,11 @@ func worstBySample(figures []compare.Figures) []drift.SampleKL {
 // Without known KL samples are spread evenly and weigh the same.
 func choose(total, count int, known []drift.SampleKL) ([]int, map[int]float64) {
 	if count >= total || len(known) != total {
-		return spread(total, count), nil
+		return Spread(total, count), nil
 	}
 	order := sizes(known)
 	if order == nil {
-		return spread(total, count), nil
+		return Spread(total, count), nil
 	}
 	sum := 0.0
 	for _, s := range order {

@@ -51,7 +51,7 @@ type Range struct{ Low, High float32 }
 
 // NodeOptions say how Nodes runs.
 type NodeOptions struct {
-	Samples  int              // take this many, spread evenly; 0: all
+	Samples  []int            // of the set; nil: all
 	Ranges   map[string]Range // of values by name, whose share outside is counted
 	Threads  int
 	Progress func(done, total int)
@@ -62,7 +62,10 @@ type NodeOptions struct {
 // it. Values whose order differs between the models are kept until the other comes to them, at most maxHeld bytes of
 // them; those beyond are left out. Where the data carry state, both models are fed with A's.
 func Nodes(ctx context.Context, a, b Side, set *dataset.Set, o NodeOptions) ([]NodeDrift, error) {
-	samples := spread(set.Len(), o.Samples)
+	samples := o.Samples
+	if samples == nil {
+		samples = compare.All(set)
+	}
 	inB := computed(b.Graph)
 	fed, err := feeds(ctx, a.Program, set, samples)
 	if err != nil {
@@ -101,8 +104,8 @@ func Nodes(ctx context.Context, a, b Side, set *dataset.Set, o NodeOptions) ([]N
 	return total.list, nil
 }
 
-// spread returns n of count indices, evenly over them; all where n is 0 or not less.
-func spread(count, n int) []int {
+// Spread returns n of count indices, evenly over them; all where n is 0 or not less.
+func Spread(count, n int) []int {
 	if n <= 0 || n > count {
 		n = count
 	}
@@ -294,13 +297,13 @@ func (w *walk) measure(ref visit, got []float32, inject bool) {
 	}
 }
 
-// Drift returns the drift of B's outputs on count samples of set, spread evenly, 0 for all: what Run reports, without
-// limits and without checking recorded outputs.
-func Drift(ctx context.Context, a, b Side, set *dataset.Set, kinds []compare.Override, count, threads int) ([]compare.Figures, error) {
+// Drift returns the drift of B's outputs on the given samples of set, nil for all: what Run reports, without limits and without
+// checking recorded outputs.
+func Drift(ctx context.Context, a, b Side, set *dataset.Set, kinds []compare.Override, samples []int, threads int) ([]compare.Figures, error) {
 	outputs, err := compare.Outputs(a.Graph, kinds)
 	if err != nil {
 		return nil, err
 	}
 	pair := &compare.Pair{A: a.Program, B: b.Program, Outputs: outputs}
-	return pair.Run(ctx, set, spread(set.Len(), count), threads, nil)
+	return pair.Run(ctx, set, samples, threads, nil)
 }

@@ -92,7 +92,7 @@ func TestRangesAndSamples(t *testing.T) {
 	if err != nil || list[0].Outside != 0.5 || list[1].Outside != 0 {
 		t.Errorf("%+v, %v", list, err)
 	}
-	list, err = Nodes(context.Background(), a, a, set(t, a, []float32{1, 1, 99, 0, 2, 2, 99, 0}, nil), NodeOptions{Ranges: map[string]Range{"h": {0, 9}}, Threads: 1, Samples: 2})
+	list, err = Nodes(context.Background(), a, a, set(t, a, []float32{1, 1, 99, 0, 2, 2, 99, 0}, nil), NodeOptions{Ranges: map[string]Range{"h": {0, 9}}, Threads: 1, Samples: Spread(4, 2)})
 	if err != nil || list[0].Outside != 0 || list[0].Signal != 10 {
 		t.Errorf("%+v, %v", list, err)
 	}

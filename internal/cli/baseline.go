@@ -82,6 +82,13 @@ func (s *session) sideTarget(c *urfave.Context, flag string, ours func(path stri
 	return t, t.check()
 }
 
+// samePath reports whether two names are of one file, which need not exist.
+func samePath(a, b string) bool {
+	x, errX := filepath.Abs(a)
+	y, errY := filepath.Abs(b)
+	return a == b || errX == nil && errY == nil && x == y
+}
+
 // distinctOutputs refuses two flags that name one file.
 func distinctOutputs(c *urfave.Context, flags ...string) error {
 	seen := map[string]string{}

@@ -41,17 +41,18 @@ func chromium(t *testing.T, browser, page string, flags ...string) string {
 // asked finds requests of a page in the browser's log of its network; what the browser asks for itself has no site.
 var asked = regexp.MustCompile(`\{site=file://[^}]*\}","url":"https?:[^"]*`)
 
-// In a real browser a report draws itself in both schemes and at two widths, says nothing on the console (where a
-// request that the page's policy refuses would be told), and asks the network for nothing.
-func TestReportInABrowser(t *testing.T) {
+// In a real browser the reports of verify and convert draw themselves in both schemes and at two widths, say nothing on the console
+// (where a request that the page's policy refuses would be told), and ask the network for nothing.
+func TestReportsInABrowser(t *testing.T) {
 	browser, err := exec.LookPath("chromium")
 	if err != nil {
-		t.Skip("skipped: there is no chromium to show the report; what it holds is tested without")
+		t.Skip("skipped: there is no chromium to show the reports; what they hold is tested without")
 	}
-	model, container, data := testModel(t, "digits", "--bits", "3")
 	dir := t.TempDir()
-	report := filepath.Join(dir, "drift.html")
-	runMain(t, statusDrift, "verify", model, container, "--data", data, "--samples", "64", "--max-kl", "0", "--report", report, "-q")
+	verified, converted := filepath.Join(dir, "drift.html"), filepath.Join(dir, "made.html")
+	model, container, data := testModel(t, "digits", "--bits", "3", "--act-bits", "8", "--report", converted,
+		"--data", filepath.Join("..", "..", "testdata", "digits.calib.npz"), "--samples", "24")
+	runMain(t, statusDrift, "verify", model, container, "--data", data, "--samples", "64", "--max-kl", "0", "--report", verified, "-q")
 	// a page that asks the network, so that the search below is known to find one that does
 	bad, net := filepath.Join(dir, "bad.html"), filepath.Join(dir, "bad.json")
 	if err := os.WriteFile(bad, []byte(`<!DOCTYPE html><img src="http://127.0.0.1:9/x.png">`), 0o644); err != nil {
@@ -62,28 +63,38 @@ func TestReportInABrowser(t *testing.T) {
 		t.Error("a request of a page is not found in the log")
 	}
 	for _, c := range []struct {
-		name, width string
-		light       bool
-	}{{"phone light", "390", true}, {"phone dark", "390", false}, {"desk light", "1100", true}, {"desk dark", "1100", false}} {
-		shot, net := filepath.Join(dir, "shot.png"), filepath.Join(dir, "net.json")
-		scheme := "--blink-settings=preferredColorScheme=0"
-		if c.light {
-			scheme = "--blink-settings=preferredColorScheme=1"
-		}
-		log := chromium(t, browser, report, scheme, "--window-size="+c.width+",3000", "--screenshot="+shot, "--log-net-log="+net)
-		if strings.Contains(log, "CONSOLE") {
-			t.Errorf("%s: the console says %s", c.name, log)
-		}
-		if request := asked.Find(readFile(t, net)); request != nil {
-			t.Errorf("%s: the page asks the network: %s", c.name, request)
-		}
-		img, err := png.Decode(bytes.NewReader(readFile(t, shot)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		checkShot(t, c.name, img, c.light)
-		os.Remove(shot)
+		report, name, width string
+		light               bool
+	}{
+		{verified, "verify, phone light", "390", true}, {verified, "verify, phone dark", "390", false},
+		{verified, "verify, desk light", "1100", true}, {verified, "verify, desk dark", "1100", false},
+		{converted, "convert, phone dark", "390", false}, {converted, "convert, desk light", "1100", true},
+	} {
+		showReport(t, browser, c.report, c.name, c.width, c.light)
 	}
+}
+
+// showReport looks at one report at one width, in pixels, and in one scheme.
+func showReport(t *testing.T, browser, report, name, width string, light bool) {
+	t.Helper()
+	dir := t.TempDir()
+	shot, net := filepath.Join(dir, "shot.png"), filepath.Join(dir, "net.json")
+	scheme := "--blink-settings=preferredColorScheme=0"
+	if light {
+		scheme = "--blink-settings=preferredColorScheme=1"
+	}
+	log := chromium(t, browser, report, scheme, "--window-size="+width+",3000", "--screenshot="+shot, "--log-net-log="+net)
+	if strings.Contains(log, "CONSOLE") {
+		t.Errorf("%s: the console says %s", name, log)
+	}
+	if request := asked.Find(readFile(t, net)); request != nil {
+		t.Errorf("%s: the page asks the network: %s", name, request)
+	}
+	img, err := png.Decode(bytes.NewReader(readFile(t, shot)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkShot(t, name, img, light)
 }
 
 // checkShot wants the background of the scheme at the page's corner, and neither an empty page nor one that is wider

@@ -30,6 +30,7 @@ func (s *session) convertCommand() *urfave.Command {
 		&urfave.StringSliceFlag{Name: "bits-of", Usage: "GLOB=N: give these N bits; repeatable, later wins"},
 		&urfave.StringFlag{Name: "calib", Usage: "read a calibration table in place of running the model on samples"},
 		&urfave.StringFlag{Name: "save-calib", Usage: "write what was measured and decided to a table, with which --calib gives the same file; needs data"},
+		&urfave.StringFlag{Name: "report", Usage: "write a page with all figures and charts to FILE.html"},
 		&urfave.BoolFlag{Name: "strict", Usage: "a tensor kept for op, type, nonfinite or gain is an error", DisableDefaultText: true},
 	}
 	return s.command(urfave.Command{
@@ -146,6 +147,10 @@ func (s *session) convert(c *urfave.Context) error {
 	if o.Samples, o.OutputKinds, err = s.samples(c, in.file.Model, calibrationSamples); err != nil {
 		return err
 	}
+	page, err := s.newConvertReport(c, in, out, tables)
+	if err != nil {
+		return err
+	}
 	if o.Samples == nil && o.Table == nil && o.Budget.Kind != convert.NoBudget {
 		s.warn("no --data: bits are spent by the error of the weights, not by what it does to the outputs")
 	}
@@ -168,7 +173,14 @@ func (s *session) convert(c *urfave.Context) error {
 		if err := done.check(path, result); err != nil {
 			return err
 		}
-		return tables.write(result.Table)
+		content, err := page.make(path, done, result, &o)
+		if err != nil {
+			return err
+		}
+		if err := tables.write(result.Table); err != nil {
+			return err
+		}
+		return page.write(content)
 	}
 	if out == nil {
 		err = s.toStdout(fill, check)

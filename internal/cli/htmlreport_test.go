@@ -24,7 +24,7 @@ func TestReportOfManyLayers(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	model, container, report := filepath.Join(dir, "m.onnx"), filepath.Join(dir, "m.bq"), filepath.Join(dir, "m.html")
+	model, container, report, made := filepath.Join(dir, "m.onnx"), filepath.Join(dir, "m.bq"), filepath.Join(dir, "m.html"), filepath.Join(dir, "made.html")
 	f, err := os.Create(model)
 	if err != nil {
 		t.Fatal(err)
@@ -35,16 +35,24 @@ func TestReportOfManyLayers(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	runMain(t, statusDone, "convert", model, "--bits", "4", "--method", "affine", "-q")
+	runMain(t, statusDone, "convert", model, "--bits", "4", "--method", "affine", "--report", made, "-q")
 	runMain(t, statusDone, "verify", model, container, "--synthetic", "4", "--output-kind", "y=logits", "--report", report, "-q")
-	text := string(readFile(t, report))
+	for _, path := range []string{report, made} {
+		checkManyLayers(t, path, count)
+	}
+}
+
+// checkManyLayers wants the first and the last layer in tables and histograms of a report that is not too long.
+func checkManyLayers(t *testing.T, path string, count int) {
+	t.Helper()
+	text := string(readFile(t, path))
 	if len(text) > maxReport {
-		t.Errorf("%d bytes, want at most %d", len(text), maxReport)
+		t.Errorf("%s has %d bytes, want at most %d", path, len(text), maxReport)
 	}
 	for _, i := range []int{0, count - 1} {
 		if strings.Count(text, fmt.Sprintf(`<th scope="row">w%d</th>`, i)) != 2 || !strings.Contains(text, fmt.Sprintf("<title>w%d</title>", i)) {
-			t.Errorf("layer %d does not stand among layers, histograms and coverage", i)
+			t.Errorf("%s: layer %d does not stand among layers, histograms and coverage", path, i)
 		}
 	}
-	t.Logf("%d bytes", len(text))
+	t.Logf("%s has %d bytes", path, len(text))
 }

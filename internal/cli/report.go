@@ -90,7 +90,9 @@ func (s *session) reportConvert(in *input, out *written, r *convert.Result, o *c
 		if r.Uncorrected > 0 {
 			left = fmt.Sprintf("; none, or none that pays, at %s of quantized weights", plural(r.Uncorrected, "node"))
 		}
-		s.fittedLine(r, sampleNoun(kind))
+		if text := fittedText(r, sampleNoun(kind)); text != "" {
+			s.printf("  %s\n", text)
+		}
 		s.printf("  corrected %s on %s%s\n", plural(r.Corrected, "bias vector"), plural(r.Calibration, sampleNoun(kind)), left)
 		s.driftLines(r, sampleNoun(kind))
 	}
@@ -104,11 +106,11 @@ func (s *session) reportConvert(in *input, out *written, r *convert.Result, o *c
 	return nil
 }
 
-// fittedLine says how the codes of layers were fitted; with too few samples, or where that gained nothing, layers do not make up for
-// others.
-func (s *session) fittedLine(r *convert.Result, noun string) {
+// fittedText says how the codes of layers were fitted, "" where none were; with too few samples, or where that gained nothing, layers
+// do not make up for others.
+func fittedText(r *convert.Result, noun string) string {
 	if r.Layers == 0 {
-		return
+		return ""
 	}
 	how := "each by itself: making up for earlier ones did not gain, or would fit the few samples"
 	if r.Chained {
@@ -117,7 +119,7 @@ func (s *session) fittedLine(r *convert.Result, noun string) {
 	if r.Rescaled > 0 {
 		how += fmt.Sprintf("; the outputs of %d brought to their size", r.Rescaled)
 	}
-	s.printf("  fitted %s to %s, %s\n", plural(r.Layers, "layer"), plural(r.Calibration, noun), how)
+	return fmt.Sprintf("fitted %s to %s, %s", plural(r.Layers, "layer"), plural(r.Calibration, noun), how)
 }
 
 func (s *session) sizeLine(size sizeRecord) {

@@ -92,7 +92,7 @@ func (s *session) verify(c *urfave.Context) error {
 			return err
 		}
 	}
-	w.html = &htmlReport{session: s, result: r, a: a, b: b, set: set, kinds: kinds, ladder: steps}
+	w.html = s.newHTMLReport(r, a, b, set, kinds, steps)
 	if err := w.write(r); err != nil {
 		return err
 	}

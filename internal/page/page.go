@@ -13,6 +13,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html/template"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -24,6 +25,13 @@ type Page struct {
 	Verdict  Verdict
 	Sections []Section
 	Foot     string
+}
+
+// Add adds a section of the blocks that are not nil, unless there is none.
+func (p *Page) Add(id, title string, blocks ...Block) {
+	if blocks = slices.DeleteFunc(blocks, func(b Block) bool { return b == nil }); len(blocks) > 0 {
+		p.Sections = append(p.Sections, Section{ID: id, Title: title, Blocks: blocks})
+	}
 }
 
 // Verdict is the one word that a reader wants first, and what it rests on.
