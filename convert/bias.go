@@ -44,8 +44,12 @@ const biasInput = 2
 
 // corrections lists the nodes of the main graph that have a quantized weight and a place to put a correction: the
 // bias input of Conv, ConvTranspose and Gemm, the B of a BatchNormalization behind a Conv, the vector that is added
-// behind a MatMul, or one that could be. without counts those that have none: LSTM, GRU, RNN.
+// behind a MatMul, or one that could be. without counts those that have none: LSTM, GRU, RNN. Under
+// Options.KeepBiases there are neither.
 func (c *converter) corrections() (list []*correction, without int) {
+	if c.KeepBiases {
+		return nil, 0
+	}
 	f := c.placer()
 	for i, n := range c.src.Model.Graph.Nodes {
 		if _, ok := f.weights[n]; !ok || len(n.Outputs) == 0 {

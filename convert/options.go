@@ -19,6 +19,7 @@ type Options struct {
 	BitsOf      []BitsOf     // bits of the tensors that a glob fits; the last that fits counts
 	Strict      bool         // a tensor kept for op, type, nonfinite or gain is an error
 	MinElements int          // zero: MinElements
+	KeepBiases  bool         // biases stay as they are: no bias correction, with or without data
 	Codec       Codec        // zero: CodecAuto
 	Samples     *dataset.Set // calibration data; nil: none
 	Table       *Table       // of this model, in place of Samples

@@ -8,9 +8,10 @@ import "bq/onnxio"
 // recurrentBiasInput is the input where B stands.
 const recurrentBiasInput = 3
 
-// recurrentBias returns the kept constant B of n where it is n's alone, nil where there is none, or n is no recurrent node.
+// recurrentBias returns the kept constant B of n where it is n's alone, nil where there is none, n is no recurrent node,
+// or biases are not to be corrected.
 func (c *converter) recurrentBias(n *onnxio.Node) *job {
-	if op := opOf(n); op != "LSTM" && op != "GRU" && op != "RNN" {
+	if op := opOf(n); c.KeepBiases || op != "LSTM" && op != "GRU" && op != "RNN" {
 		return nil
 	}
 	name := n.Input(recurrentBiasInput)

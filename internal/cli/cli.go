@@ -118,6 +118,7 @@ type session struct {
 	stdout, stderr io.Writer
 	json, quiet    bool
 	threads        int
+	expert         expert // keys of bq.yaml that have no flag
 
 	files   []string // inputs that were opened: models, their external data, samples
 	spoolMu sync.Mutex

@@ -186,6 +186,9 @@ func (c *config) commonData() error {
 // section reads the flags of a command; those of the one that runs are added to its command line.
 func (c *config) section(cmd *urfave.Command, n *yaml.Node) error {
 	return c.each(n, configKeys(cmd), func(key, value *yaml.Node) error {
+		if f := expertKey(cmd, key.Value); f != nil {
+			return c.expertValue(f, value, cmd == c.command)
+		}
 		f := c.flag(cmd, key.Value)
 		if cmd.Name == "convert" && key.Value == "output" {
 			c.output = value.Value
@@ -194,13 +197,16 @@ func (c *config) section(cmd *urfave.Command, n *yaml.Node) error {
 	})
 }
 
-// configKeys lists the flags of a command that a configuration may hold: all but that which names it.
+// configKeys lists what a configuration may hold for a command: its flags, but for that which names the file, and expert keys.
 func configKeys(cmd *urfave.Command) []string {
 	var keys []string
 	for _, f := range cmd.Flags {
 		if name := f.Names()[0]; name != "config" && name != "help" {
 			keys = append(keys, name)
 		}
+	}
+	for _, f := range expertKeys(cmd) {
+		keys = append(keys, f.Names()[0])
 	}
 	return keys
 }

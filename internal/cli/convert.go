@@ -112,6 +112,7 @@ func (s *session) conversion(c *urfave.Context, hint string) (o convert.Options,
 		return o, nil, err
 	}
 	o.Threads = s.threads
+	o.KeepBiases, o.MinElements = s.expert.keepBiases, s.expert.minElements
 	if t, err = s.convertTables(c); err != nil {
 		return o, nil, err
 	}

@@ -82,7 +82,7 @@ func (s *session) plan(c *urfave.Context) error {
 		return t.explain(planError(in, err), in)
 	}
 	if out != nil {
-		if err := out.writeBytes(planConfig(in, c, f)); err != nil {
+		if err := out.writeBytes(s.planConfig(in, c, f)); err != nil {
 			return err
 		}
 	}
@@ -200,7 +200,7 @@ func (s *session) planJSON(in *input, o *convert.Options, f *convert.Forecast, c
 const planHead = "# a plan of bq\n"
 
 // planConfig is the configuration whose `convert -c` makes what was planned.
-func planConfig(in *input, c *urfave.Context, f *convert.Forecast) []byte {
+func (s *session) planConfig(in *input, c *urfave.Context, f *convert.Forecast) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%sversion: 1\nmodel: %s\n", planHead, yamlText(in.name))
 	if v := c.String("data"); v != "" {
@@ -230,6 +230,7 @@ func planConfig(in *input, c *urfave.Context, f *convert.Forecast) []byte {
 	if c.Bool("strict") {
 		b.WriteString("  strict: true\n")
 	}
+	b.WriteString(s.expert.yaml())
 	return []byte(b.String())
 }
 

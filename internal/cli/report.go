@@ -93,7 +93,11 @@ func (s *session) reportConvert(in *input, out *written, r *convert.Result, o *c
 		if text := fittedText(r, sampleNoun(kind)); text != "" {
 			s.printf("  %s\n", text)
 		}
-		s.printf("  corrected %s on %s%s\n", plural(r.Corrected, "bias vector"), plural(r.Calibration, sampleNoun(kind)), left)
+		if o.KeepBiases {
+			s.printf("  biases stay as they are\n")
+		} else {
+			s.printf("  corrected %s on %s%s\n", plural(r.Corrected, "bias vector"), plural(r.Calibration, sampleNoun(kind)), left)
+		}
 		s.driftLines(r, sampleNoun(kind))
 	}
 	if o.Samples != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	urfave "github.com/urfave/cli/v2"
 	"go.yaml.in/yaml/v3"
+
+	"bq/convert"
 )
 
 // field is an entry of a JSON object whose order is kept.
@@ -79,6 +82,9 @@ func configSchema(app *urfave.App) []byte {
 				flags = append(flags, field{f.Names()[0], flagSchema(f)})
 			}
 		}
+		for _, f := range expertKeys(c) {
+			flags = append(flags, field{f.Names()[0], flagSchema(f)})
+		}
 		properties = append(properties, field{c.Name, object{{"description", "flags of bq " + c.Name}, {"type", "object"}, {"additionalProperties", false}, {"properties", flags}}})
 	}
 	b, err := json.MarshalIndent(object{
@@ -94,6 +100,42 @@ func configSchema(app *urfave.App) []byte {
 
 func TestConfigSchema(t *testing.T) {
 	golden(t, filepath.Join("..", "..", "schemas", "bq.json"), configSchema(table()))
+}
+
+// Every option that decides the bytes of a conversion has a key in bq.yaml, that of a flag or one of its own; and every flag of
+// every command has its key.
+func TestEveryOptionHasAKey(t *testing.T) {
+	keys := map[string]string{"Bits": "bits", "Method": "method", "Group": "group", "ActBits": "act-bits", "Keep": "keep", "BitsOf": "bits-of", "Strict": "strict",
+		"MinElements": "min-elements", "KeepBiases": "correct", "Codec": "codec", "Samples": "data", "Table": "calib", "Record": "save-calib",
+		"OutputKinds": "output-kind", "Threads": "threads", "Budget": "bpw", "MadeBy": "", "Progress": ""}
+	app := table()
+	known := configKeys(app.Command("convert"))
+	for f := range reflect.TypeFor[convert.Options]().Fields() {
+		if key, listed := keys[f.Name]; !listed || key != "" && !slices.Contains(known, key) {
+			t.Errorf("convert.Options.%s has no key in bq.yaml", f.Name)
+		}
+	}
+	for _, budget := range []string{"bits", "bpw", "max-size", "max-drift"} {
+		if !slices.Contains(known, budget) {
+			t.Errorf("the budget %s has no key", budget)
+		}
+	}
+	var doc struct {
+		Properties map[string]struct{ Properties map[string]any }
+	}
+	if err := json.Unmarshal(readFile(t, filepath.Join("..", "..", "schemas", "bq.json")), &doc); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range app.VisibleCommands() {
+		if c.Name == "completion" {
+			continue
+		}
+		for _, f := range c.Flags {
+			if name := f.Names()[0]; name != "config" && name != "help" && doc.Properties[c.Name].Properties[name] == nil {
+				t.Errorf("--%s of %s has no key in the schema", name, c.Name)
+			}
+		}
+	}
 }
 
 // yamlValue reads YAML as JSON has it.
@@ -124,6 +166,9 @@ func TestSchemasOfYAML(t *testing.T) {
 		{config, true, "version: 1\nmodel: m.onnx\ndata: d.yaml\nconvert: {output: m.bq, bits: 4, keep: [\"linear.*\"], strict: true}\nverify: {max-kl: 0.02, min-agree: 99%, baseline: drift.json, junit: drift.xml, report: drift.html}"},
 		{config, true, "version: 1"},
 		{config, true, "version: 1\nverify: {max-kl: [logits=0.02, 0.1]}\nconvert: {strict: false}"},
+		{config, true, "version: 1\nconvert: {correct: false, min-elements: 64}\nplan: {correct: true}"},
+		{config, false, "version: 1\nverify: {correct: false}"},
+		{config, false, "version: 1\nconvert: {correct: 1}"},
 		{config, false, "model: m.onnx"},
 		{config, false, "version: 2"},
 		{config, false, "version: 1\nverify: {max-kll: 0.02}"},
