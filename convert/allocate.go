@@ -37,8 +37,11 @@ func (r *rated) measureSensitivities(feeds []map[string]*onnxio.Array) error {
 		return err
 	}
 	found := map[*stepPlan]float64{}
-	err = r.eachAlone(probe, []float64{1}, func(j *job, _ int, sensitivity, _ float64) {
+	err = r.eachAlone(probe, []float64{1}, func(j *job, _ int, sensitivity, drift float64) {
 		found[r.plans[j]] = sensitivity
+		if r.rehearsal != nil {
+			r.rehearsal.alone[j.name] = alone{sensitivity, drift}
+		}
 		r.measured(j, sensitivity)
 		r.progress("measuring sensitivity", len(found), len(r.active))
 	}, nil)

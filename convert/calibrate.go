@@ -50,6 +50,11 @@ func (c *converter) feed() (float *infer.Program, feeds []map[string]*onnxio.Arr
 	if fit, err = c.affordable(float, fit); err != nil {
 		return nil, nil, err
 	}
+	if c.rehearsal != nil {
+		if fit, err = c.rehearsal.shorten(c, float, fit); err != nil {
+			return nil, nil, err
+		}
+	}
 	c.fitted, c.checked = fit, check
 	c.result.Calibration, c.result.HeldOut, c.result.Checked = len(fit), len(check), check
 	feeds, err = compare.Feeds(c.ctx, float, c.Samples, fit)

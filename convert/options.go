@@ -27,6 +27,7 @@ type Options struct {
 	OutputKinds []compare.Override
 	Threads     int    // goroutines that work at once; at least 1; never changes the result
 	MadeBy      string // program and version, stored in the file
+	rehearsal   *rehearsal
 
 	// Progress, where not nil, is told how much of a phase is done; from any goroutine, one at a time.
 	Progress func(phase string, done, total int)

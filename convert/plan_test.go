@@ -30,64 +30,110 @@ func twoLayers(t *testing.T) (*onnxio.File, Options) {
 	return f, Options{Bits: 4, Threads: 1, Samples: samplesOf(t, f.Model, onnxio.Floats(normal(2, 16*120), 120, 16))}
 }
 
-// sizeOff and driftTimes bound the error of a forecast. Drift is that of one-shot codes; the conversion's layers also make up for
-// each other, which white noise through random weights rewards little.
-const (
-	sizeOff    = 0.01
-	driftTimes = 3
-)
-
+// A plan with samples is the conversion: its bytes and its drift. What the weights do alone is known for all of them.
 func TestForecastsComeTrue(t *testing.T) {
 	f, o := twoLayers(t)
 	p, err := NewPlanner(context.Background(), f, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, budget := range []Budget{{}, {BudgetBPW, 4}, {BudgetBPW, 6}} {
+	for _, budget := range []Budget{{}, {BudgetBPW, 4}, {BudgetSize, 9000}, {BudgetDrift, 0.02}} {
 		o.Budget = budget
 		plan, err := p.Forecast(o)
 		if err != nil {
 			t.Fatal(err)
 		}
+		if err := p.Alone(plan, o); err != nil {
+			t.Fatal(err)
+		}
 		r, _, b := converted(t, f, o)
-		if off := float64(plan.Bytes)/float64(len(b)) - 1; math.Abs(off) > sizeOff {
-			t.Errorf("%v: %d bytes, convert makes %d", budget, plan.Bytes, len(b))
+		if drift := r.Drift[0].Drift(); plan.Bytes != int64(len(b)) || *plan.Drift != drift {
+			t.Errorf("%v: %d bytes, drift %v; convert makes %d, %v", budget, plan.Bytes, *plan.Drift, len(b), drift)
 		}
-		if drift := r.Drift[0].Drift(); *plan.Drift < drift/driftTimes || *plan.Drift > drift*driftTimes {
-			t.Errorf("%v: drift %.4g, convert reaches %.4g", budget, *plan.Drift, drift)
+		if plan.Codes+plan.Scales+plan.Kept+plan.Graph+plan.Container != plan.Bytes || len(plan.Alone) != 2 || plan.Taken != 90 || plan.Given != 90 {
+			t.Errorf("%v: parts do not add up, %d weights alone, %d of %d samples", budget, len(plan.Alone), plan.Taken, plan.Given)
 		}
-		if plan.Codes+plan.Scales+plan.Kept+plan.Graph+plan.Container != plan.Bytes || len(plan.Alone) != 2 {
-			t.Errorf("%v: parts do not add up, or %d weights alone", budget, len(plan.Alone))
+		for name, v := range plan.Alone {
+			if v == nil || !(*v > 0) || *v > 2**plan.Drift {
+				t.Errorf("%v: %s alone %v", budget, name, v)
+			}
 		}
 	}
 }
 
-func TestPlanForADrift(t *testing.T) {
+// rehearsedTimes bounds how far the drift of a conversion with fewer samples is from that with all: what plan says.
+const rehearsedTimes = 3
+
+// Where a conversion would take long, fewer samples take part, and the plan says so.
+func TestPlanWithFewerSamples(t *testing.T) {
+	f, o := twoLayers(t)
+	o.Budget = Budget{BudgetBPW, 4}
+	p, err := NewPlanner(context.Background(), f, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.most = 1.2e4 * (passRuns + 2) * 40 // products of a run: 16 x 128 + 128 x 64 = 10,240
+	plan, err := p.Forecast(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plan.Taken != 46 || plan.Given != 90 || plan.Result.Calibration != 46 { // 40 x 12,000 / 10,240 = 46.9
+		t.Errorf("%d of %d samples, %d calibrate", plan.Taken, plan.Given, plan.Result.Calibration)
+	}
+	if want := int64(44 * 2 * liveValues * 4 * 128); plan.MoreBytes != want {
+		t.Errorf("%d bytes more, want %d", plan.MoreBytes, want)
+	}
+	r, _, b := converted(t, f, o)
+	if off := float64(plan.Bytes)/float64(len(b)) - 1; math.Abs(off) > 0.01 {
+		t.Errorf("%d bytes, convert makes %d", plan.Bytes, len(b))
+	}
+	if drift := r.Drift[0].Drift(); *plan.Drift > rehearsedTimes*drift || *plan.Drift < drift/rehearsedTimes {
+		t.Errorf("drift %v, convert reaches %v", *plan.Drift, drift)
+	}
+	p.most = 1
+	if plan, err = p.Forecast(o); err != nil || plan.Taken != leastRehearsed {
+		t.Errorf("%d samples, want %d, %v", plan.Taken, leastRehearsed, err)
+	}
+}
+
+// curveTimes bounds how far a curve is from the conversions to its rates, near the rate that it was scaled at.
+const curveTimes = 2
+
+func TestPlanForADriftAndCurve(t *testing.T) {
 	f, o := twoLayers(t)
 	p, err := NewPlanner(context.Background(), f, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Budget = Budget{BudgetDrift, 0.02}
-	plan, err := p.Forecast(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if *plan.Drift > 0.02 || *plan.Drift < 0.005 {
-		t.Errorf("drift %v, want a little below 0.02", *plan.Drift)
-	}
-	o.Budget.Value = 1e-30
+	o.Budget = Budget{BudgetDrift, 1e-30}
 	var reach *ReachError
 	if _, err := p.Forecast(o); !errors.As(err, &reach) || reach.Kind != BudgetDrift {
 		t.Errorf("an impossible drift: %v", err)
+	}
+	o.Budget = Budget{BudgetBPW, 4}
+	plan, err := p.Forecast(o)
+	if err != nil {
+		t.Fatal(err)
 	}
 	curve, err := p.Curve(o)
 	if err != nil || len(curve) < 4 {
 		t.Fatalf("%d points, %v", len(curve), err)
 	}
-	for i := range curve[1:] {
-		if curve[i+1].Bytes <= curve[i].Bytes || *curve[i+1].Drift >= *curve[i].Drift {
-			t.Errorf("point %d: %d bytes, drift %v after %d, %v", i+1, curve[i+1].Bytes, *curve[i+1].Drift, curve[i].Bytes, *curve[i].Drift)
+	for i, v := range curve {
+		if i > 0 && (v.Bytes <= curve[i-1].Bytes || *v.Drift >= *curve[i-1].Drift) {
+			t.Errorf("point %d: %d bytes, drift %v after %d, %v", i, v.Bytes, *v.Drift, curve[i-1].Bytes, *curve[i-1].Drift)
+		}
+		if v.BPW < 2.9 || v.BPW > 6.1 {
+			continue
+		}
+		o.Budget = Budget{BudgetBPW, math.Round(v.BPW)}
+		r, _, _ := converted(t, f, o)
+		drift := r.Drift[0].Drift()
+		if *v.Drift > curveTimes*drift || *v.Drift < drift/curveTimes {
+			t.Errorf("%.2f bits: drift %v, convert reaches %v", v.BPW, *v.Drift, drift)
+		}
+		if o.Budget.Value == 4 && math.Abs(*v.Drift / *plan.Drift - 1) > 1e-9 {
+			t.Errorf("the curve has %v at the point of the plan, %v", *v.Drift, *plan.Drift)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	urfave "github.com/urfave/cli/v2"
 
@@ -44,6 +45,7 @@ type planRecord struct {
 	Memory *int64         `json:"peak_memory_bytes"`
 	Time   *float64       `json:"time_forecast_s"`
 	Curve  []curveRecord  `json:"curve"`
+	How    string         `json:"how"`
 	Why    string         `json:"why"`
 }
 
@@ -57,6 +59,7 @@ func (s *session) plan(c *urfave.Context) error {
 	if err := exactly(c, "one model"); err != nil {
 		return err
 	}
+	start := time.Now()
 	o, t, err := s.conversion(c, "add --data PATH, or --calib FILE")
 	if err != nil {
 		return err
@@ -76,31 +79,63 @@ func (s *session) plan(c *urfave.Context) error {
 	progress := s.newProgress()
 	defer progress.stop()
 	o.Progress = progress.update
-	f, curve, err := s.forecast(in, o, c.Bool("curve"))
+	p, err := s.forecast(in, o, start, c.Bool("curve"))
 	progress.stop()
 	if err != nil {
 		return t.explain(planError(in, err), in)
 	}
 	if out != nil {
-		if err := out.writeBytes(s.planConfig(in, c, f)); err != nil {
+		if err := out.writeBytes(s.planConfig(in, c, p.Forecast)); err != nil {
 			return err
 		}
 	}
-	return s.reportPlan(in, &o, f, curve)
+	return s.reportPlan(in, &o, p)
 }
 
-// forecast makes the plan, and the curve where it is wanted.
-func (s *session) forecast(in *input, o convert.Options, curve bool) (*convert.Forecast, []convert.CurvePoint, error) {
+// planned is a plan with all that is told of it.
+type planned struct {
+	*convert.Forecast
+	curve  []convert.CurvePoint
+	time   float64 // seconds that the conversion will take
+	memory *int64  // bytes that it will hold at most; nil where the system does not tell
+}
+
+// forecast makes the plan, and the curve where it is wanted. As long as nothing but the conversion was done, what the process has
+// taken of time, since start, and of memory is what the conversion will take, but for samples that did not take part.
+func (s *session) forecast(in *input, o convert.Options, start time.Time, curve bool) (*planned, error) {
 	p, err := convert.NewPlanner(s.ctx, in.file, o)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	f, err := p.Forecast(o)
-	if err != nil || !curve {
-		return f, nil, err
+	if err != nil {
+		return nil, err
 	}
-	points, err := p.Curve(o)
-	return f, points, err
+	r := &planned{Forecast: f, time: time.Since(start).Seconds()}
+	if f.Taken > 0 {
+		r.time *= float64(f.Given) / float64(f.Taken)
+	}
+	if peak, ok := peakMemory(); ok {
+		r.memory = new(peak + f.MoreBytes)
+	}
+	if err := p.Alone(f, o); err != nil || !curve {
+		return r, err
+	}
+	r.curve, err = p.Curve(o)
+	return r, err
+}
+
+// how says what a forecast rests on.
+func (p *planned) how(o *convert.Options) string {
+	switch {
+	case p.Taken == 0 && o.Table != nil:
+		return "made in memory by the table; the drift is the sum of what the weights do alone, which may be off by a factor of 2"
+	case p.Taken == 0:
+		return "made in memory"
+	case p.Taken < p.Given:
+		return fmt.Sprintf("made in memory on %d of %d samples, as all would take long: drift may be off by a factor of 3", p.Taken, p.Given)
+	}
+	return "made in memory: bytes and drift are the conversion's own"
 }
 
 // planError is convertError in the words of plan.
@@ -125,24 +160,51 @@ func (s *session) planTarget(c *urfave.Context, in *input) (*target, error) {
 }
 
 // reportPlan prints the plan: text, or JSON.
-func (s *session) reportPlan(in *input, o *convert.Options, f *convert.Forecast, curve []convert.CurvePoint) error {
-	for _, w := range f.Result.Warnings {
+func (s *session) reportPlan(in *input, o *convert.Options, p *planned) error {
+	for _, w := range p.Result.Warnings {
 		s.warn("%s", w)
 	}
 	if s.json {
-		return s.planJSON(in, o, f, curve)
+		return s.planJSON(in, o, p)
 	}
-	s.planTable(f)
+	s.planTable(p.Forecast)
 	drift := "unknown without --data"
-	if f.Drift != nil {
-		drift = fmt.Sprintf("%.4g", *f.Drift)
+	if p.Drift != nil {
+		drift = fmt.Sprintf("%.4g", *p.Drift)
+		if inNats(p.Forecast) {
+			drift += " nats"
+		}
 	}
-	s.printf("%s\n", coverageLine(f.Result.Tensors))
-	s.printf("forecast: %s bytes, %.2f bits/weight, drift %s\n", thousands(f.Bytes), f.BitsPerWeight(), drift)
-	for _, p := range curve {
-		s.printf("  %5.2f bits/weight  %s bytes  drift %s\n", p.BPW, thousands(p.Bytes), figure(p.Drift, "%.4g"))
+	memory := ""
+	if p.memory != nil {
+		memory = fmt.Sprintf("peak memory %.0f MB, ", float64(*p.memory)/1e6)
+	}
+	s.printf("%s\n", coverageLine(p.Result.Tensors))
+	s.printf("forecast: %s bytes, %.2f bits/weight, drift %s; %sabout %s on %s\n", thousands(p.Bytes), p.BitsPerWeight(), drift, memory, secondsText(p.time), plural(s.threads, "thread"))
+	s.printf("  %s\n", p.how(o))
+	for _, v := range p.curve {
+		s.printf("  %5.2f bits/weight  %s bytes  drift %s\n", v.BPW, thousands(v.Bytes), figure(v.Drift, "%.4g"))
+	}
+	if len(p.curve) > 0 && p.Taken > 0 {
+		s.printf("  the curve is of one pass, scaled to go through the forecast: off by up to a factor of 2 far from it\n")
 	}
 	return nil
+}
+
+// inNats reports whether the drift of a forecast is a KL.
+func inNats(f *convert.Forecast) bool {
+	return len(f.Result.Drift) > 0 && verify.InNats(f.Result.Drift)
+}
+
+// secondsText writes a time as a person would say it.
+func secondsText(seconds float64) string {
+	switch {
+	case seconds < 1:
+		return "1 s"
+	case seconds < 90:
+		return fmt.Sprintf("%.0f s", seconds)
+	}
+	return fmt.Sprintf("%.0f min", seconds/60)
 }
 
 // planTable prints a line for each tensor that is quantized.
@@ -152,7 +214,11 @@ func (s *session) planTable(f *convert.Forecast) {
 	}
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "tensor\top\tshape\tbits\tbits/weight\tbytes\tSQNR\talone")
+	unit := ""
+	if inNats(f) {
+		unit = ", nats"
+	}
+	fmt.Fprintln(w, "tensor\top\tshape\tbits\tbits/weight\tbytes\tSQNR\talone"+unit)
 	for _, t := range f.Result.Tensors {
 		if !t.Quantized() {
 			continue
@@ -164,15 +230,24 @@ func (s *session) planTable(f *convert.Forecast) {
 	s.printf("%s", trimLines(b.String()))
 }
 
-func (s *session) planJSON(in *input, o *convert.Options, f *convert.Forecast, curve []convert.CurvePoint) error {
+func (s *session) planJSON(in *input, o *convert.Options, p *planned) error {
+	f := p.Forecast
 	size := sizeRecord{FileBytes: f.Bytes, CodesBytes: f.Codes, ScalesBytes: f.Scales, KeptBytes: f.Kept, GraphBytes: f.Graph, ContainerBytes: f.Container, BPW: round(f.BitsPerWeight(), 4)}
 	rec := planRecord{Schema: "bq.plan/1", Input: in.record(), Budget: newBudgetRecord(o, size, f.Result), Size: size, Tensor: []tensorRecord{}, Drift: f.Drift,
-		Curve: []curveRecord{}, Why: "peak_memory_bytes, time_forecast_s: not forecast"}
-	if f.Drift == nil {
-		rec.Why = "drift_forecast_nats: no data to measure it on; " + rec.Why
-	} else if o.Budget.Kind == convert.BudgetDrift {
+		Memory: p.memory, Time: new(round(p.time, 2)), Curve: []curveRecord{}, How: p.how(o)}
+	var why []string
+	switch {
+	case f.Drift != nil && o.Budget.Kind == convert.BudgetDrift:
 		rec.Budget.Reached = *f.Drift
+	case f.Drift == nil && o.Samples == nil && o.Table == nil:
+		why = append(why, "drift_forecast_nats: no data to measure it on")
+	case f.Drift == nil:
+		why = append(why, "drift_forecast_nats: that of an output is not finite")
 	}
+	if p.memory == nil {
+		why = append(why, "peak_memory_bytes: the system does not tell")
+	}
+	rec.Why = strings.Join(why, "; ")
 	switch {
 	case o.Samples != nil:
 		data, err := o.Samples.Describe()
@@ -190,7 +265,7 @@ func (s *session) planJSON(in *input, o *convert.Options, f *convert.Forecast, c
 		}
 		rec.Tensor = append(rec.Tensor, r)
 	}
-	for _, p := range curve {
+	for _, p := range p.curve {
 		rec.Curve = append(rec.Curve, curveRecord{round(p.BPW, 4), p.Bytes, p.Drift})
 	}
 	return s.printJSON(rec)
@@ -213,7 +288,7 @@ func (s *session) planConfig(in *input, c *urfave.Context, f *convert.Forecast) 
 	for _, name := range []string{"bits", "bpw", "max-size", "max-drift", "method", "codec", "group", "act-bits", "calib", "samples", "synthetic", "seed"} {
 		switch {
 		case !c.IsSet(name):
-		case name == "max-drift": // as it was found
+		case name == "max-drift" && c.IsSet("calib"): // as it was found: a conversion by a table does not measure drift
 			fmt.Fprintf(&b, "  bpw: %v\n", math.Ceil(f.BitsPerWeight()*1e3)/1e3)
 		default:
 			fmt.Fprintf(&b, "  %s: %s\n", name, yamlText(c.String(name)))
