@@ -89,16 +89,19 @@ func zshCompletion(list []completable) string {
 	return b.String()
 }
 
+// fishCompletion goes by the word behind bq alone: fish's own __fish_seen_subcommand_from takes a file of a command's name for it.
 func fishCompletion(list []completable) string {
 	var b strings.Builder
+	b.WriteString("function __bq_first\n  test (count (commandline -opc)) -eq 1\nend\n")
+	b.WriteString("function __bq_is\n  set -l words (commandline -opc)\n  test (count $words) -ge 2; and test $words[2] = $argv[1]\nend\n")
 	for _, c := range list {
-		b.WriteString("complete -c bq -n __fish_use_subcommand -a " + c.name + " -d '" + strings.ReplaceAll(c.usage, "'", "\\'") + "'\n")
+		b.WriteString("complete -c bq -f -n __bq_first -a " + c.name + " -d '" + strings.ReplaceAll(c.usage, "'", "\\'") + "'\n")
 		for _, f := range c.flags {
-			b.WriteString("complete -c bq -n '__fish_seen_subcommand_from " + c.name + "' -l " + strings.TrimPrefix(f, "--") + "\n")
+			b.WriteString("complete -c bq -n '__bq_is " + c.name + "' -l " + strings.TrimPrefix(f, "--") + "\n")
 		}
 	}
-	b.WriteString("complete -c bq -n __fish_use_subcommand -a help -d 'help of a command or topic'\n")
-	b.WriteString("complete -c bq -f -n '__fish_seen_subcommand_from help' -a '" + helpNames(list) + "'\n")
+	b.WriteString("complete -c bq -f -n __bq_first -a help -d 'help of a command or topic'\n")
+	b.WriteString("complete -c bq -f -n '__bq_is help' -a '" + helpNames(list) + "'\n")
 	return b.String()
 }
 
@@ -110,7 +113,8 @@ func powershellCompletion(list []completable) string {
 	}
 	b.WriteString("    'help' = @('" + strings.ReplaceAll(helpNames(list), " ", "','") + "')\n")
 	b.WriteString("  }\n  $command = $ast.CommandElements[1].Value\n")
-	b.WriteString("  $choices = if ($flags.ContainsKey(\"$command\")) { $flags[$command] } else { '" + names(list) + "' -split ' ' }\n")
+	b.WriteString("  $done = $word -eq '' -or $ast.CommandElements.Count -gt 2\n")
+	b.WriteString("  $choices = if ($done -and $flags.ContainsKey(\"$command\")) { $flags[$command] } else { '" + names(list) + "' -split ' ' }\n")
 	b.WriteString("  $choices | Where-Object { $_ -like \"$word*\" } | ForEach-Object { [System.Management.Automation.CompletionResult]::new($_) }\n}\n")
 	return b.String()
 }

@@ -23,7 +23,7 @@ func (s *session) planCommand() *urfave.Command {
 		}
 	}
 	return s.command(urfave.Command{
-		Name: "plan", Usage: "forecast size and drift of a conversion, write no model", ArgsUsage: "MODEL.onnx [convert's flags] [--curve] [-o bq.yaml]",
+		Name: "plan", Usage: "forecast size, drift, memory and time of a conversion, write no model", ArgsUsage: "MODEL.onnx [convert's flags] [--curve] [-o bq.yaml]",
 		Description: "bq plan model.onnx --bits 4\nbq plan model.onnx --max-drift 0.02 --data samples.npz\nbq plan model.onnx --calib model.calib --curve",
 		Flags:       append(flags, dataFlags()...),
 	}, "the bits that are planned, as a configuration for convert -c", true, s.plan)
