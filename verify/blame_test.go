@@ -125,7 +125,7 @@ func TestBlamerByHand(t *testing.T) {
 	a := twoLayers(t, identity, identity)
 	data := set(t, a, []float32{1, 2, 3, 4}, nil)
 	kinds := []compare.Override{{Name: "y", Kind: drift.Values}}
-	b, err := NewBlamer(context.Background(), a, data, kinds, nil, 2)
+	b, err := NewBlamer(context.Background(), a, data, kinds, nil, 1000, 2)
 	if err != nil || b.Samples() != 2 {
 		t.Fatalf("%v, %v", b, err)
 	}
@@ -159,12 +159,21 @@ func TestBlamerEstimatesAllSamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bl, err := NewBlamer(context.Background(), a, data, nil, r.Figures, 2)
+	bl, err := NewBlamer(context.Background(), a, data, nil, r.Figures, 1000, 2)
 	if err != nil || bl.Samples() != 64 {
 		t.Fatalf("%v, %v", bl, err)
 	}
 	got, err := bl.Drift(context.Background(), b.Program)
 	if want := r.Figures[0].KL; err != nil || math.Abs(got-want) > 0.02*want {
 		t.Errorf("%v, %v, want %v", got, err, want)
+	}
+}
+
+// 64 samples from 48 tensors on, else as many as make 3,072 runs.
+func TestBlamedSamples(t *testing.T) {
+	for tensors, want := range map[int]int{0: 3072, 1: 3072, 10: 307, 20: 153, 48: 64, 500: 64} {
+		if got := blamed(tensors); got != want {
+			t.Errorf("%d tensors: %d samples, want %d", tensors, got, want)
+		}
 	}
 }

@@ -54,7 +54,7 @@ func (s *session) blameTensors(a, b *side, l *ladder, set *dataset.Set, kinds []
 		return &hintError{errors.New("applying --blame: no tensor of B stands in the place of one of A"), "give the .bq as B, and the model that it was made from as A"}
 	}
 	var err error
-	if bl.blamer, err = verify.NewBlamer(s.ctx, a.Side, set, kinds, r.Figures, s.threads); err != nil {
+	if bl.blamer, err = verify.NewBlamer(s.ctx, a.Side, set, kinds, r.Figures, len(names), s.threads); err != nil {
 		return err
 	}
 	if b.contents != nil && b.contents.About.Calibration != nil {

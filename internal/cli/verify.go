@@ -24,7 +24,7 @@ func (s *session) verifyCommand() *urfave.Command {
 		&urfave.StringFlag{Name: "baseline", Usage: "compare with the accepted result in FILE"},
 		&urfave.BoolFlag{Name: "update-baseline", Usage: "write this result to --baseline in place of comparing; refused if a limit fails", DisableDefaultText: true},
 		&urfave.StringFlag{Name: "tolerance", Usage: "each loss may grow by this share of the baseline, plus one row or 1e-6 nats", Value: "5%"},
-		&urfave.BoolFlag{Name: "blame", Usage: "quantize one tensor at a time on 64 samples, rank by the drift alone, price the remedies", DisableDefaultText: true},
+		&urfave.BoolFlag{Name: "blame", Usage: "quantize one tensor at a time on 64 samples, on more where tensors are few, rank by the drift alone, price the remedies", DisableDefaultText: true},
 		&urfave.StringFlag{Name: "report", Usage: "write a page with all figures and charts to FILE.html"},
 		&urfave.StringFlag{Name: "junit", Usage: "write the verdict to FILE.xml as JUnit"},
 		&urfave.StringFlag{Name: "ci", Usage: "github (annotations and a step summary), none, or auto: github if GITHUB_ACTIONS=true", Value: "auto"},
