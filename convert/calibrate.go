@@ -7,6 +7,7 @@ import (
 
 	"bq/balance"
 	"bq/internal/compare"
+	"bq/internal/dataset"
 	"bq/internal/infer"
 	"bq/internal/parallel"
 	"bq/onnxio"
@@ -57,8 +58,15 @@ func (c *converter) feed() (float *infer.Program, feeds []map[string]*onnxio.Arr
 	}
 	c.fitted, c.checked = fit, check
 	c.result.Calibration, c.result.HeldOut, c.result.Checked = len(fit), len(check), check
-	feeds, err = compare.Feeds(c.ctx, float, c.Samples, fit)
-	return float, feeds, err
+	if feeds, err = compare.Feeds(c.ctx, float, c.Samples, fit); err != nil {
+		return nil, nil, err
+	}
+	for i, f := range feeds {
+		if err := dataset.CheckNaN(c.sampleName(fit[i]), f); err != nil {
+			return nil, nil, err
+		}
+	}
+	return float, feeds, nil
 }
 
 // calibrate fits biases and activation ranges on one part of the samples, layer by layer on the quantized model, and
@@ -335,6 +343,8 @@ func (c *converter) compareOn(float *infer.Program, samples []int) ([]compare.Fi
 	if err != nil {
 		return nil, err
 	}
-	pair := &compare.Pair{A: float, B: p, Outputs: outputs}
+	pair := &compare.Pair{A: float, B: p, Outputs: outputs, Reference: func(s *dataset.Sample, _ map[string]*onnxio.Array) error {
+		return dataset.CheckNaN(s.Name, s.Feeds)
+	}}
 	return pair.Run(c.ctx, c.Samples, samples, c.Threads, func(done, total int) { c.progress("measuring drift", done, total) })
 }

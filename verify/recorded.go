@@ -17,23 +17,10 @@ const engineTolerance = 1e-3
 
 // checkSample checks what is fed, and the reference against what the data record.
 func checkSample(s *dataset.Sample, got map[string]*onnxio.Array) error {
-	for _, name := range slices.Sorted(maps.Keys(s.Feeds)) {
-		if hasNaN(s.Feeds[name]) {
-			return fmt.Errorf("feeding %s: NaN in input %s", s.Name, onnxio.Quote(name))
-		}
+	if err := dataset.CheckNaN(s.Name, s.Feeds); err != nil {
+		return err
 	}
 	return checkRecorded(s, got)
-}
-
-// hasNaN reports whether an array holds a NaN, with which nothing can be judged. Infinities may be meant, as in masks.
-func hasNaN(a *onnxio.Array) bool {
-	switch d := a.Data.(type) {
-	case []float32:
-		return slices.ContainsFunc(d, func(v float32) bool { return v != v })
-	case []float64:
-		return slices.ContainsFunc(d, func(v float64) bool { return v != v })
-	}
-	return false
 }
 
 // checkRecorded compares what the reference makes of a sample with what the data record, where they do. Of several

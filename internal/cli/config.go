@@ -10,6 +10,8 @@ import (
 
 	urfave "github.com/urfave/cli/v2"
 	"go.yaml.in/yaml/v3"
+
+	"bq/internal/dataset"
 )
 
 // bq.yaml holds the flags of commands for one model (cli.md section 4), so that `bq convert -c bq.yaml` and
@@ -23,6 +25,9 @@ import (
 //
 // Keys are the names of flags; the command line wins. Paths mean what they mean on the command line. It is read only
 // when -c names it.
+
+// configHint is the way out of a configuration that is wrong.
+const configHint = "version: 1, model, data, and for each command its flags without dashes: bq help convert"
 
 // maxConfig bounds the bytes of a configuration.
 const maxConfig = 1 << 20
@@ -102,17 +107,17 @@ func (c *config) read() error {
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return usagef("reading %s: %s", c.path, strings.TrimPrefix(err.Error(), "yaml: "))
+		return &usageError{text: fmt.Sprintf("reading %s%s", c.path, dataset.YAMLFault(text, err)), hint: configHint}
 	}
 	if len(doc.Content) != 1 {
-		return usagef("reading %s: the file is empty", c.path)
+		return &usageError{text: fmt.Sprintf("reading %s: the file is empty", c.path), hint: configHint}
 	}
 	return c.document(doc.Content[0])
 }
 
 // errorf points at n's line.
 func (c *config) errorf(n *yaml.Node, format string, args ...any) *usageError {
-	return usagef("reading %s:%d: %s", c.path, n.Line, fmt.Sprintf(format, args...))
+	return &usageError{text: fmt.Sprintf("reading %s:%d: %s", c.path, n.Line, fmt.Sprintf(format, args...)), hint: configHint}
 }
 
 // each calls f with every key and value of a mapping, whose keys must be among known and stand once.

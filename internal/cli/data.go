@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -78,7 +79,11 @@ func openData(c *urfave.Context, m *onnxio.Model, take int) (*dataset.Set, error
 	if o.Seed, err = strconv.ParseUint(c.String("seed"), 10, 64); err != nil {
 		return nil, usagef("reading --seed: want a whole number not below 0, got %q", c.String("seed"))
 	}
-	return dataset.Open(dataset.Inputs(m.Graph), o)
+	set, err := dataset.Open(dataset.Inputs(m.Graph), o)
+	if usage := (*dataset.UsageError)(nil); err == nil || errors.As(err, &usage) && usage.Hint != "" {
+		return set, err
+	}
+	return nil, &hintError{err, "bq help data"}
 }
 
 // unusedDataFlags refuses flags that only say how data are read where there are none.

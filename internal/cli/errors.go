@@ -46,6 +46,8 @@ func explain(err error) (status int, text, hint string) {
 		data    *dataset.UsageError
 		output  *compare.NoOutputError
 		reach   *convert.ReachError
+		nan     *dataset.NaNError
+		label   *compare.LabelError
 	)
 	status, text = statusError, err.Error()
 	var fault interface{ Addr() uintptr }
@@ -60,6 +62,10 @@ func explain(err error) (status int, text, hint string) {
 		status, hint = statusUsage, data.Hint
 	case errors.As(err, &output):
 		status, text, hint = statusUsage, "reading --output-kind: "+output.Error(), output.Hint()
+	case errors.As(err, &nan):
+		hint = "mend the sample, or leave it out"
+	case errors.As(err, &label):
+		hint = "labels count classes from 0, -1 for a row without one"
 	case errors.As(err, &reach) && reach.Kind == convert.BudgetDrift:
 		status = statusDrift
 	case errors.As(err, &noMatch):

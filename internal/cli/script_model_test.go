@@ -2,7 +2,9 @@ package cli
 
 import (
 	"bufio"
+	"encoding/binary"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -147,4 +149,31 @@ func halfWritten(ts *testscript.TestScript) bool {
 		}
 	}
 	return false
+}
+
+// npy FILE TYPE N,N,... VALUES... writes an array of NumPy's format 1.0; TYPE is <f4, <f8, <i8, or <U1 for letters.
+func npy(ts *testscript.TestScript, _ bool, args []string) {
+	head := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s,), }", args[1], args[2])
+	head += strings.Repeat(" ", 63-(10+len(head))%64) + "\n"
+	b := binary.LittleEndian.AppendUint16([]byte("\x93NUMPY\x01\x00"), uint16(len(head)))
+	b = append(b, head...)
+	for _, v := range args[3:] {
+		if args[1] == "<U1" {
+			b = binary.LittleEndian.AppendUint32(b, uint32(v[0]))
+			continue
+		}
+		f, err := strconv.ParseFloat(v, 64)
+		ts.Check(err)
+		switch args[1] {
+		case "<f4":
+			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(float32(f)))
+		case "<f8":
+			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(f))
+		case "<i8":
+			b = binary.LittleEndian.AppendUint64(b, uint64(int64(f)))
+		default:
+			ts.Fatalf("npy: type %s", args[1])
+		}
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o644))
 }

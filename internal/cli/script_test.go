@@ -52,6 +52,7 @@ func TestScripts(t *testing.T) {
 			"truncate": truncate,
 			"files":    files,
 			"linear":   linear,
+			"npy":      npy,
 			"layers":   layers,
 			"tensor":   tensor,
 			"stopped":  stopped,

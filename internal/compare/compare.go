@@ -292,7 +292,7 @@ func (p *Pair) measure(meters []*drift.Meter, index int, o outcome) error {
 		if out.Kind.Classes() && labels != nil && len(labels) == outer*inner {
 			mine, labels = labels, nil
 			if i := slices.IndexFunc(mine, func(v int64) bool { return v >= int64(classes) }); i >= 0 {
-				return fmt.Errorf("comparing output %s on %s: label %d, want less than the %d classes", name, o.sample.Name, mine[i], classes)
+				return &LabelError{out.Name, o.sample.Name, mine[i], classes}
 			}
 		}
 		if err := meters[i].Add(index, Numbers(a), Numbers(b), outer, classes, inner, mine); err != nil {
@@ -300,6 +300,18 @@ func (p *Pair) measure(meters []*drift.Meter, index int, o outcome) error {
 		}
 	}
 	return nil
+}
+
+// LabelError says that a label is none of the classes of the output that it is for.
+type LabelError struct {
+	Output, Sample string
+	Label          int64
+	Classes        int
+}
+
+// Error says it in one line, without the program's prefix.
+func (e *LabelError) Error() string {
+	return fmt.Sprintf("comparing output %s on %s: label %d, want less than the %d classes", onnxio.Quote(e.Output), e.Sample, e.Label, e.Classes)
 }
 
 // Numbers returns the elements of any numeric array as float32.

@@ -51,7 +51,7 @@ func openSpec(inputs []Input, o Options) (*Set, error) {
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return nil, usagef("reading %s: %s", o.Path, strings.TrimPrefix(err.Error(), "yaml: "))
+		return nil, &UsageError{Text: fmt.Sprintf("reading %s%s", o.Path, YAMLFault(text, err))}
 	}
 	if len(doc.Content) != 1 {
 		return nil, usagef("reading %s: the spec is empty", o.Path)
