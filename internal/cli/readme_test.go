@@ -112,7 +112,7 @@ func readmeFolder(t *testing.T) {
 // Every command that stands in the README runs, on the example's model; a verdict of verify may be either. The figures that it names
 // come out.
 func TestReadmeCommands(t *testing.T) {
-	if underRace {
+	if raceEnabled {
 		t.Skip("skipped under the race detector, where it takes minutes: it runs without, and the same commands have scripts that run with it")
 	}
 	list := readmeCommands(t)

@@ -24,9 +24,19 @@ Bits per weight count all bytes that float weights take in the file, kept ones
 too: codes, scales and levels, and what stayed float. Small tensors, biases and
 normalizations stay float, each with its reason: bq inspect m.bq --tensors.
 
-The curve of size against drift stands in the report of verify:
+What a budget will give, and what it will take, before anything is written:
 
+  bq plan m.onnx --max-drift 0.01 --data samples.npz --curve
+
+plan makes the conversion in memory: its bytes and drift are the conversion's
+own, and it takes as long. The curve is of one pass, scaled to go through that
+point. The curve of size against drift stands in the reports too:
+
+  bq convert m.onnx --bits 4 --data samples.npz --report made.html
   bq verify m.onnx m.bq --data samples.npz --report drift.html
+
+bq.yaml has two keys that are no flags: correct: false leaves biases as they
+are, and min-elements moves the line below which tensors are kept as small.
 
 Which tensor to give more bits: bq verify ... --blame names the tensors that
 cause the drift, and prints the flags that help with their price in bytes.
