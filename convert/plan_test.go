@@ -176,4 +176,13 @@ func TestPlanByATable(t *testing.T) {
 	if len(plan.Alone) != 2 || math.Abs(sum-*plan.Drift) > 1e-12 || !(sum > 0) {
 		t.Errorf("%d weights, the sum %v, the drift %v", len(plan.Alone), sum, *plan.Drift)
 	}
+	o.Budget = Budget{BudgetDrift, 1e-30}
+	var reach *ReachError
+	if _, err := p.Forecast(o); !errors.As(err, &reach) || reach.Kind != BudgetDrift || !(reach.Nearest > 1e-30) {
+		t.Errorf("an impossible drift: %v", err)
+	}
+	o.Budget.Value = 0.05
+	if plan, err = p.Forecast(o); err != nil || *plan.Drift > 0.05 || *plan.Drift < 0.01 {
+		t.Errorf("drift %+v, %v, want a little below 0.05", plan, err)
+	}
 }
