@@ -13,6 +13,7 @@ type Flags struct {
 	Keep        []string `json:"keep,omitempty"`         // globs
 	BitsOf      []string `json:"bits_of,omitempty"`      // GLOB=N
 	MinElements int      `json:"min_elements,omitempty"` // left out: MinElements
+	KeepBiases  bool     `json:"keep_biases,omitempty"`  // left out: biases were corrected
 }
 
 // newFlags leaves out of f what was not asked for.

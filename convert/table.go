@@ -117,7 +117,7 @@ type TableFlags struct {
 	Keep        []string `json:"keep"`
 	BitsOf      []string `json:"bits_of"`
 	MinElements int      `json:"min_elements"`
-	Correct     bool     `json:"correct"` // biases
+	KeepBiases  bool     `json:"keep_biases"`
 }
 
 // TableCodes is what the codes of a weight follow from.
@@ -347,7 +347,7 @@ const TableHead = "{\n  \"schema\": \"" + TableSchema + "\",\n"
 // flags returns the options that decide the bytes.
 func (o *Options) flags() TableFlags {
 	f := TableFlags{Bits: o.Bits, Budget: o.Budget.Kind.String(), Value: o.Budget.Value, Method: o.method().String(), Group: "channel",
-		Codec: o.Codec.String(), ActBits: o.ActBits, Keep: append([]string{}, o.Keep...), BitsOf: []string{}, MinElements: o.minElements(), Correct: !o.KeepBiases}
+		Codec: o.Codec.String(), ActBits: o.ActBits, Keep: append([]string{}, o.Keep...), BitsOf: []string{}, MinElements: o.minElements(), KeepBiases: o.KeepBiases}
 	if o.Budget.Kind != NoBudget {
 		f.Bits = 0
 	}
@@ -369,5 +369,5 @@ func (f TableFlags) equal(g TableFlags) bool {
 
 // scalars returns the flags but for the lists, in a form that can be compared.
 func (f TableFlags) scalars() string {
-	return fmt.Sprint(f.Bits, f.Budget, f.Value, " ", f.Method, " ", f.Group, " ", f.Codec, f.ActBits, " ", f.MinElements, f.Correct)
+	return fmt.Sprint(f.Bits, f.Budget, f.Value, " ", f.Method, " ", f.Group, " ", f.Codec, f.ActBits, " ", f.MinElements, f.KeepBiases)
 }
