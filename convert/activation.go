@@ -25,21 +25,6 @@ func newActivation(name string, low, high float32, bits int) Activation {
 	return Activation{Name: name, Bits: bits, Low: low, High: high, Scale: scale, Zero: zero}
 }
 
-// percentileFrom is the number of bits from which a percentile range is taken; below it the range of least squared
-// error. percentile is the share of values inside. Both are recipe.md B1's.
-const (
-	percentileFrom = 7
-	percentile     = 0.99999
-)
-
-// activationRange chooses the range of a value from the histogram of its elements.
-func activationRange(h *balance.Histogram, bits int) (low, high float32) {
-	if bits >= percentileFrom {
-		return h.PercentileRange(percentile)
-	}
-	return h.MSERange(bits)
-}
-
 // round returns v rounded as a says: what fakeQuantize's nodes compute from operator set 11 on.
 func (a Activation) round(v *onnxio.Array) *onnxio.Array {
 	out := onnxio.NewArray(v.Type, v.Shape...)

@@ -56,7 +56,7 @@ func (c *converter) feed() (float *infer.Program, feeds []map[string]*onnxio.Arr
 			return nil, nil, err
 		}
 	}
-	c.fitted, c.checked = fit, check
+	c.fitted, c.checked, c.rule = fit, check, usualRule(c.ActBits)
 	c.result.Calibration, c.result.HeldOut, c.result.Checked = len(fit), len(check), check
 	if feeds, err = compare.Feeds(c.ctx, float, c.Samples, fit); err != nil {
 		return nil, nil, err
@@ -72,6 +72,9 @@ func (c *converter) feed() (float *infer.Program, feeds []map[string]*onnxio.Arr
 // calibrate fits biases and activation ranges on one part of the samples, layer by layer on the quantized model, and
 // measures the drift of the result on the other.
 func (c *converter) calibrate(float *infer.Program, feeds []map[string]*onnxio.Array) (err error) {
+	if err := c.chooseRule(float, feeds); err != nil {
+		return err
+	}
 	if err := c.correct(float, feeds); err != nil {
 		return err
 	}
@@ -318,7 +321,7 @@ func (c *converter) code(name string, values []*onnxio.Array) (Activation, error
 			return Activation{}, fmt.Errorf("calibrating %s: NaN or infinity in %s", onnxio.Quote(name), c.sampleName(c.fitted[i]))
 		}
 	}
-	low, high := activationRange(&h, c.ActBits)
+	low, high := h.Range(c.rule, c.ActBits)
 	a := newActivation(name, low, high, c.ActBits)
 	for i, v := range values {
 		values[i] = a.round(v)

@@ -33,6 +33,7 @@ type Result struct {
 	Activations []Activation      // quantized activations, in the order of the graph
 	Corrected   int               // biases that bias correction changed or added
 	Uncorrected int               // nodes of quantized weights that have no place for a correction
+	Ranges      string            // the rule by which the ranges of activations were chosen; "": there are none, or a table has them
 	Layers      int               // weights whose codes were fitted to what their layers see
 	Rescaled    int               // of these, those whose outputs were brought to the size they had
 	Chained     bool              // each of them made up for what the earlier ones had changed
@@ -252,15 +253,16 @@ type converter struct {
 	out     *countingWriter
 	digest  sourceDigest
 	jobs    []*job
-	typical int          // elements of a weight, on average
-	added   []*addedBias // by bias correction
-	fitted  []int        // the samples that calibrate
-	checked []int        // the samples that the closing check sees
-	paying  map[int]bool // nodes, by index, at which an optional bias vector saves more bits than it takes
-	kept    *recording   // under Record
-	knob    float64      // of the codes so far, under a budget
-	told    *Calibration // what a table says of the samples
-	table   string       // SHA-256 of the calibration table; "": there is none, or none yet
+	typical int               // elements of a weight, on average
+	added   []*addedBias      // by bias correction
+	fitted  []int             // the samples that calibrate
+	checked []int             // the samples that the closing check sees
+	paying  map[int]bool      // nodes, by index, at which an optional bias vector saves more bits than it takes
+	rule    balance.RangeRule // of activations
+	kept    *recording        // under Record
+	knob    float64           // of the codes so far, under a budget
+	told    *Calibration      // what a table says of the samples
+	table   string            // SHA-256 of the calibration table; "": there is none, or none yet
 	result  Result
 }
 

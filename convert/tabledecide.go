@@ -181,7 +181,7 @@ func (c *converter) rangesByTable() error {
 		if err != nil {
 			return tableErrorf("value %s: %v", onnxio.Quote(name), err)
 		}
-		low, high := activationRange(h, c.ActBits)
+		low, high := h.Range(usualRule(c.ActBits), c.ActBits)
 		c.result.Activations = append(c.result.Activations, newActivation(name, low, high, c.ActBits))
 	}
 	return nil

@@ -79,7 +79,7 @@ func (s *session) reportConvert(in *input, out *written, r *convert.Result, o *c
 	s.sizeLine(out.size)
 	s.printf("  %s\n", coverageLine(r.Tensors))
 	if len(r.Activations) > 0 {
-		s.printf("  %s of %d bits\n", plural(len(r.Activations), "activation"), o.ActBits)
+		s.printf("  %s of %d bits%s\n", plural(len(r.Activations), "activation"), o.ActBits, rangesText(r))
 	}
 	data := "DATA"
 	if o.Samples == nil && o.Table == nil && r.Corrected > 0 {
@@ -108,6 +108,14 @@ func (s *session) reportConvert(in *input, out *written, r *convert.Result, o *c
 	}
 	s.printf("  next: bq verify %s %s --data %s\n", in.name, out.path, data)
 	return nil
+}
+
+// rangesText says by which rule ranges were chosen.
+func rangesText(r *convert.Result) string {
+	if r.Ranges == "" {
+		return ""
+	}
+	return ", ranges by " + r.Ranges
 }
 
 // fittedText says how the codes of layers were fitted, "" where none were; with too few samples, or where that gained nothing, layers

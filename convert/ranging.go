@@ -1,0 +1,101 @@
+package convert
+
+import (
+	"math"
+
+	"bq/balance"
+	"bq/internal/compare"
+	"bq/internal/infer"
+	"bq/onnxio"
+)
+
+// The rule by which the ranges of activations are chosen is itself chosen: on no model is the same one best, and samples that took no
+// part in the ranges tell (recipe.md B1, "gate").
+
+// percentileFrom is the number of bits from which ranges go by 99.999 % of the values where nothing was measured; below it they are
+// those of least squared error (recipe.md B1).
+const percentileFrom = 7
+
+// usualRule returns the rule for so many bits where there is nothing to measure it by.
+func usualRule(bits int) balance.RangeRule {
+	if bits >= percentileFrom {
+		return balance.RangeP99999
+	}
+	return balance.RangeMSE
+}
+
+// rangesFrom is the least number of samples that are divided to choose the rule; clearly is what another rule's drift must be of that
+// of the usual one, below which it is taken: less may be chance.
+const (
+	rangesFrom = 6
+	clearly    = 0.95
+)
+
+// chooseRule sets the rule by which ranges are chosen: the one with the least drift on a third of the samples, when the other two thirds
+// chose the ranges and the biases.
+func (c *converter) chooseRule(float *infer.Program, feeds []map[string]*onnxio.Array) error {
+	if c.ActBits == 0 {
+		return nil
+	}
+	if c.rule, c.result.Ranges = usualRule(c.ActBits), usualRule(c.ActBits).String(); len(feeds) < rangesFrom {
+		return nil
+	}
+	all := c.fitted
+	defer func() { c.fitted = all }()
+	var judge, rest []int
+	var samples []map[string]*onnxio.Array
+	for i, s := range all {
+		if i%judgeEvery == judgeEvery-1 {
+			judge = append(judge, s)
+			continue
+		}
+		rest, samples = append(rest, s), append(samples, feeds[i])
+	}
+	c.fitted = rest
+	usual := c.rule
+	drift := func(rule balance.RangeRule) (float64, error) {
+		c.rule = rule
+		if err := c.correct(float, samples); err != nil {
+			return 0, err
+		}
+		figures, err := c.compareOn(float, judge)
+		c.uncorrect()
+		return steady(figures), err
+	}
+	least, err := drift(usual)
+	if err != nil {
+		return err
+	}
+	best, bound := usual, least*clearly
+	for i, rule := range balance.RangeRules {
+		c.progress("choosing ranges", i, len(balance.RangeRules))
+		if rule == usual {
+			continue
+		}
+		d, err := drift(rule)
+		if err != nil {
+			return err
+		}
+		if d < bound {
+			best, bound = rule, d
+		}
+	}
+	c.rule, c.result.Ranges = best, best.String()
+	return nil
+}
+
+// steady returns a drift that a few samples tell well: of class outputs, whose KL is that of the few rows that are in doubt, the
+// geometric mean of KL and noise over signal; of others the latter; the sum over outputs. Those that are no numbers count for nothing.
+func steady(list []compare.Figures) float64 {
+	total := 0.0
+	for i := range list {
+		noise := math.Pow(10, -list[i].SQNR/10)
+		if list[i].Kind.Classes() {
+			noise = math.Sqrt(max(0, list[i].KL) * noise)
+		}
+		if noise-noise == 0 {
+			total += noise
+		}
+	}
+	return total
+}
