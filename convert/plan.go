@@ -76,13 +76,19 @@ func (p *Planner) Forecast(o Options) (*Forecast, error) {
 	switch {
 	case o.Samples != nil:
 		return p.rehearse(o)
-	case o.Budget.Kind == BudgetDrift:
+	}
+	f, err := p.byTable(o)
+	if errors.Is(err, ErrTableDrift) { // no conversion by that budget stands in the table
 		return p.byDrift(o)
 	}
-	return p.byTable(o)
+	return f, err
 }
 
-// byTable forecasts a conversion by the table alone.
+// ErrTableAlone says that a table cannot tell what a conversion would do to the outputs.
+var ErrTableAlone = errors.New("searching by drift: the table does not say what weights do alone")
+
+// byTable forecasts a conversion by the table alone: the drift is that of the conversion which the table repeats, where it does, else
+// the sum of what weights do alone.
 func (p *Planner) byTable(o Options) (*Forecast, error) {
 	o.Samples, o.Table = nil, p.table
 	f, file, err := p.make(o)
@@ -90,26 +96,48 @@ func (p *Planner) byTable(o Options) (*Forecast, error) {
 		return f, err
 	}
 	p.sumUp(f)
-	if p.judge != nil {
+	switch {
+	case p.judge != nil:
 		f.Drift, err = p.judge.drift(p.ctx, file)
+	case len(f.Result.Drift) > 0:
+		f.worst()
 	}
 	return f, err
 }
 
-// sumUp fills in what each weight does alone, by its curve, and the sum as the drift.
-func (p *Planner) sumUp(f *Forecast) {
-	sum := 0.0
-	for _, t := range f.Result.Tensors {
-		if k := p.curves[t.Name]; k != nil && t.Quantized() {
-			drift := 0.0
-			if noise := -t.SQNR * math.Log2(10) / 10; noise-noise == 0 {
-				drift = k.at(noise)
-			}
-			f.Alone[t.Name] = &drift
-			sum += drift
-		}
+// worst takes the drift of the worst output as that of the forecast, nil where it is not finite.
+func (f *Forecast) worst() {
+	f.Drift = nil
+	if worst := compare.Worst(f.Result.Drift); worst-worst == 0 {
+		f.Drift = &worst
 	}
-	f.Drift = &sum
+}
+
+// sumUp fills in what each weight does alone, by its curve, and the sum as the drift; nil where a weight that its codes change has no
+// curve.
+func (p *Planner) sumUp(f *Forecast) {
+	sum, known := 0.0, true
+	for _, t := range f.Result.Tensors {
+		if !t.Quantized() {
+			continue
+		}
+		noise, drift := -t.SQNR*math.Log2(10)/10, 0.0
+		noisy := noise-noise == 0
+		k := p.curves[t.Name]
+		if k == nil {
+			known = known && !noisy
+			continue
+		}
+		if noisy {
+			drift = k.at(noise)
+		}
+		f.Alone[t.Name] = &drift
+		sum += drift
+	}
+	f.Drift = nil
+	if known {
+		f.Drift = &sum
+	}
 }
 
 // make makes a conversion in memory.
@@ -178,6 +206,9 @@ func (p *Planner) byDrift(o Options) (*Forecast, error) {
 		} else {
 			low = mid
 		}
+	}
+	if best == nil && math.IsInf(least, 1) {
+		return nil, ErrTableAlone
 	}
 	if best == nil {
 		return nil, &ReachError{Budget{BudgetDrift, limit}, least}

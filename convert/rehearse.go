@@ -83,9 +83,7 @@ func (p *Planner) rehearse(o Options) (*Forecast, error) {
 		return nil, err
 	}
 	f.Taken, f.Given, f.MoreBytes = h.taken, h.given, int64(h.given-h.taken)*h.sampleBytes
-	if worst := compare.Worst(f.Result.Drift); worst-worst == 0 {
-		f.Drift = &worst
-	}
+	f.worst()
 	p.made, p.how, p.heard = f, o, h.alone
 	return f, nil
 }

@@ -108,7 +108,7 @@ func (s *session) reportCalibrate(in *input, path string, t *convert.Table, set 
 	}
 	s.printf("%s  %s, %s, %s, data %.8s...\n", path, plural(len(t.Values), "value"), plural(len(t.Weights), "weight"),
 		plural(t.Data.Samples, sampleNoun(t.Data.Kind)), t.Data.SHA256)
-	s.printf("  next: bq convert %s --calib %s --bpw 4\n", in.name, path)
+	s.printf("  next: bq convert %s --calib %s --bpw 4\n", shellQuote(in.name), shellQuote(path))
 	return nil
 }
 

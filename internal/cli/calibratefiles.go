@@ -76,6 +76,8 @@ func (t *convertTables) explain(err error, in *input) error {
 		return &hintError{fmt.Errorf("reading table %s: %w", t.path, damaged), fmt.Sprintf("bq calibrate %s --data PATH", in.name)}
 	case errors.Is(err, convert.ErrTableDrift):
 		return &hintError{err, "--data PATH in place of --calib, or --bpw, or the flags that the table was saved with"}
+	case errors.Is(err, convert.ErrTableAlone):
+		return &hintError{err, fmt.Sprintf("bq calibrate %s --data PATH, without --no-alone", in.name)}
 	}
 	return err
 }

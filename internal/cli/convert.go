@@ -152,17 +152,12 @@ func (s *session) convert(c *urfave.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.Samples == nil && o.Table == nil && o.Budget.Kind != convert.NoBudget {
-		s.warn("no --data: bits are spent by the error of the weights, not by what it does to the outputs")
-	}
-	if o.Method.Literal() {
-		s.warn("--method paper is the paper's quantizer to the letter: without the training that goes with it, it destroys a model")
-	}
+	s.warnOfOptions(&o)
 	progress := s.newProgress()
 	defer progress.stop()
 	o.Progress = progress.update
 	var result *convert.Result
-	done := &written{path: "stdout", data: c.String("data")}
+	done := &written{path: "stdout", data: dataWords(c)}
 	fill := func(w io.Writer) error {
 		buffered := bufio.NewWriterSize(w, 1<<20)
 		if result, err = convert.Convert(s.ctx, in.file, buffered, o); err != nil {
@@ -196,11 +191,22 @@ func (s *session) convert(c *urfave.Context) error {
 	return s.reportConvert(in, done, result, &o, tables)
 }
 
+// warnOfOptions warns of options that cost what a person may not expect.
+func (s *session) warnOfOptions(o *convert.Options) {
+	if o.Samples == nil && o.Table == nil && o.Budget.Kind != convert.NoBudget {
+		s.warn("no --data: bits are spent by the error of the weights, not by what it does to the outputs")
+	}
+	if o.Method.Literal() {
+		s.warn("--method paper is the paper's quantizer to the letter: without the training that goes with it, it destroys a model")
+	}
+}
+
 // written is a container that convert wrote.
 type written struct {
-	path, data string
-	sha256     string
-	size       sizeRecord
+	path   string
+	data   string // the flags of the samples that it was made with
+	sha256 string
+	size   sizeRecord
 }
 
 // check reads a container that was just written, every tensor in it, and takes its figures.
@@ -232,14 +238,22 @@ func convertError(in *input, err error) error {
 		return &hintError{fmt.Errorf("converting %s: %w", in.name, err), "bq inspect " + in.name + " --tensors"}
 	}
 	var reach *convert.ReachError
-	if errors.As(err, &reach) && reach.Kind == convert.BudgetSize && reach.Nearest > 0 {
-		return &hintError{fmt.Errorf("converting %s: %w", in.name, err), fmt.Sprintf("fewer --keep, or --max-size %.0fkB", math.Ceil(reach.Nearest/1000))}
+	if errors.As(err, &reach) {
+		return reachError(fmt.Errorf("converting %s: %w", in.name, err), reach)
 	}
 	var noMatch *convert.NoMatchError
 	if errors.As(err, &noMatch) {
 		return err
 	}
 	return fmt.Errorf("converting %s: %w", in.name, err)
+}
+
+// reachError adds the way out, where there is one, to err, which says that a budget is out of reach.
+func reachError(err error, reach *convert.ReachError) error {
+	if reach.Kind == convert.BudgetSize && reach.Nearest > 0 {
+		return &hintError{err, fmt.Sprintf("fewer --keep, or --max-size %.0fkB", math.Ceil(reach.Nearest/1000))}
+	}
+	return err
 }
 
 // convertTarget decides where the container goes; nil means stdout.

@@ -37,6 +37,25 @@ func dataFlags() []urfave.Flag {
 // hasData reports whether the command line names samples.
 func hasData(c *urfave.Context) bool { return c.IsSet("data") || c.IsSet("synthetic") }
 
+// dataWords writes the flags that name the samples, as verify takes them to run all of them.
+func dataWords(c *urfave.Context) string {
+	if !hasData(c) {
+		return "--data DATA"
+	}
+	var words []string
+	for _, name := range []string{"data", "synthetic", "seed"} {
+		if c.IsSet(name) {
+			words = append(words, "--"+name, shellQuote(c.String(name)))
+		}
+	}
+	for _, name := range []string{"image", "output-kind"} {
+		for _, v := range c.StringSlice(name) {
+			words = append(words, "--"+name, shellQuote(v))
+		}
+	}
+	return strings.Join(words, " ")
+}
+
 // samples opens the data that the flags name for a model, says what it is fed with, and reads --output-kind. Without
 // data the set is nil. take is the number of samples where --samples is not given, 0 for all.
 func (s *session) samples(c *urfave.Context, m *onnxio.Model, take int) (*dataset.Set, []compare.Override, error) {

@@ -69,13 +69,14 @@ func (s *session) plan(c *urfave.Context) error {
 		return err
 	}
 	defer in.close()
-	out, err := s.planTarget(c, in)
+	write, err := s.planTarget(c, in)
 	if err != nil {
 		return err
 	}
 	if o.Samples, o.OutputKinds, err = s.samples(c, in.file.Model, calibrationSamples); err != nil {
 		return err
 	}
+	s.warnOfOptions(&o)
 	progress := s.newProgress()
 	defer progress.stop()
 	o.Progress = progress.update
@@ -84,10 +85,8 @@ func (s *session) plan(c *urfave.Context) error {
 	if err != nil {
 		return t.explain(planError(in, err), in)
 	}
-	if out != nil {
-		if err := out.writeBytes(s.planConfig(in, c, p.Forecast)); err != nil {
-			return err
-		}
+	if err := write(s.planConfig(in, c, p.Forecast)); err != nil {
+		return err
 	}
 	return s.reportPlan(in, &o, p)
 }
@@ -128,6 +127,10 @@ func (s *session) forecast(in *input, o convert.Options, start time.Time, curve 
 // how says what a forecast rests on.
 func (p *planned) how(o *convert.Options) string {
 	switch {
+	case p.Taken == 0 && o.Table != nil && len(p.Result.Drift) > 0:
+		return "made in memory as the table repeats it: bytes and drift are the conversion's own"
+	case p.Taken == 0 && o.Table != nil && p.Drift == nil:
+		return "made in memory by the table, which does not say what the weights do alone"
 	case p.Taken == 0 && o.Table != nil:
 		return "made in memory by the table; the drift is the sum of what the weights do alone, which may be off by a factor of 2"
 	case p.Taken == 0:
@@ -142,21 +145,31 @@ func (p *planned) how(o *convert.Options) string {
 func planError(in *input, err error) error {
 	var reach *convert.ReachError
 	if errors.As(err, &reach) {
-		return fmt.Errorf("planning %s: %w", in.name, err)
+		return reachError(fmt.Errorf("planning %s: %w", in.name, err), reach)
 	}
 	return convertError(in, err)
 }
 
-// planTarget decides where the configuration goes; nil means nowhere.
-func (s *session) planTarget(c *urfave.Context, in *input) (*target, error) {
+// planTarget returns what writes the configuration: nothing without --output.
+func (s *session) planTarget(c *urfave.Context, in *input) (write func(content []byte) error, err error) {
 	if !c.IsSet("output") {
-		return nil, nil
+		return func([]byte) error { return nil }, nil
 	}
 	if in.spooled {
 		return nil, usagef("reading --output: a model from stdin or a pipe cannot stand in a configuration")
 	}
 	ours := func(path string) bool { return startsWith(path, planHead) }
-	return s.outTarget(c, &target{ours: ours, avoid: append(in.paths(), c.String("data"), c.String("calib"))})
+	t, err := s.outTarget(c, &target{ours: ours, avoid: append(in.paths(), c.String("data"), c.String("calib"))})
+	if err != nil {
+		return nil, err
+	}
+	if t != nil {
+		return t.writeBytes, nil
+	}
+	return func(content []byte) error { // it is text: a terminal may show it
+		_, err := s.stdout.Write(content)
+		return err
+	}, nil
 }
 
 // reportPlan prints the plan: text, or JSON.
@@ -169,7 +182,10 @@ func (s *session) reportPlan(in *input, o *convert.Options, p *planned) error {
 	}
 	s.planTable(p.Forecast)
 	drift := "unknown without --data"
-	if p.Drift != nil {
+	switch {
+	case p.Drift == nil && o.Samples != nil:
+		drift = "not finite"
+	case p.Drift != nil:
 		drift = fmt.Sprintf("%.4g", *p.Drift)
 		if inNats(p.Forecast) {
 			drift += " nats"
@@ -241,6 +257,8 @@ func (s *session) planJSON(in *input, o *convert.Options, p *planned) error {
 		rec.Budget.Reached = *f.Drift
 	case f.Drift == nil && o.Samples == nil && o.Table == nil:
 		why = append(why, "drift_forecast_nats: no data to measure it on")
+	case f.Drift == nil && o.Samples == nil && len(f.Result.Drift) == 0:
+		why = append(why, "drift_forecast_nats: the table does not say what the weights do alone")
 	case f.Drift == nil:
 		why = append(why, "drift_forecast_nats: that of an output is not finite")
 	}
@@ -288,7 +306,7 @@ func (s *session) planConfig(in *input, c *urfave.Context, f *convert.Forecast) 
 	for _, name := range []string{"bits", "bpw", "max-size", "max-drift", "method", "codec", "group", "act-bits", "calib", "samples", "synthetic", "seed"} {
 		switch {
 		case !c.IsSet(name):
-		case name == "max-drift" && c.IsSet("calib"): // as it was found: a conversion by a table does not measure drift
+		case name == "max-drift" && c.IsSet("calib") && len(f.Result.Drift) == 0: // as it was found: a conversion by a table does not measure drift
 			fmt.Fprintf(&b, "  bpw: %v\n", math.Ceil(f.BitsPerWeight()*1e3)/1e3)
 		default:
 			fmt.Fprintf(&b, "  %s: %s\n", name, yamlText(c.String(name)))

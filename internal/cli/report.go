@@ -81,7 +81,6 @@ func (s *session) reportConvert(in *input, out *written, r *convert.Result, o *c
 	if len(r.Activations) > 0 {
 		s.printf("  %s of %d bits%s\n", plural(len(r.Activations), "activation"), o.ActBits, rangesText(r))
 	}
-	data := "DATA"
 	if o.Samples == nil && o.Table == nil && r.Corrected > 0 {
 		s.printf("  corrected %s by what BatchNormalization says of the data\n", plural(r.Corrected, "bias vector"))
 	}
@@ -100,13 +99,10 @@ func (s *session) reportConvert(in *input, out *written, r *convert.Result, o *c
 		}
 		s.driftLines(r, sampleNoun(kind))
 	}
-	if o.Samples != nil {
-		data = out.data
-	}
 	if t.save != nil {
 		s.printf("  %s repeats this conversion: bq convert --calib\n", t.save.path)
 	}
-	s.printf("  next: bq verify %s %s --data %s\n", in.name, out.path, data)
+	s.printf("  next: bq verify %s %s %s\n", shellQuote(in.name), shellQuote(out.path), out.data)
 	return nil
 }
 
