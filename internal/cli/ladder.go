@@ -14,12 +14,13 @@ import (
 )
 
 // ladder holds conversions of a model to several widths, without data, by the method of a container that is there
-// already: what a remedy or another size would cost. Each is made when it is first asked for.
+// already, and as it was told else: what a remedy or another size would cost. Each is made when it is first asked for.
 type ladder struct {
 	*session
 	in     *input
 	method convert.Method
 	group  convert.Group
+	base   convert.Options // what else the container was told, as far as it says
 	rungs  map[int]*rung
 }
 
@@ -42,6 +43,12 @@ func (s *session) newLadder(in *input, b *convert.Contents) *ladder {
 	var list []convert.Coverage
 	if b != nil {
 		list = b.Tensors
+		if f := b.About.Flags; f != nil {
+			l.base.MinElements, l.base.KeepBiases = f.MinElements, f.KeepBiases
+			if codec, err := convert.ParseCodec(f.Codec); err == nil {
+				l.base.Codec = codec
+			}
+		}
 	}
 	for _, c := range list {
 		if c.Quantized() {
@@ -93,6 +100,7 @@ func (l *ladder) at(bits int) (*rung, error) {
 // convert converts the model, with the method and group of the ladder.
 func (l *ladder) convert(o convert.Options) (*rung, error) {
 	var b bytes.Buffer
+	o.Codec, o.MinElements, o.KeepBiases = l.base.Codec, l.base.MinElements, l.base.KeepBiases
 	o.Method, o.Group, o.Threads, o.MadeBy, o.Progress = l.method, l.group, l.threads, "bq "+Version, func(string, int, int) {}
 	result, err := convert.Convert(l.ctx, l.in.file, &b, o)
 	if err != nil {
