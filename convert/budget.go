@@ -33,6 +33,9 @@ func (e *ReachError) Error() string {
 	case BudgetSize:
 		return fmt.Sprintf("reaching %.0f bytes: the smallest file is %.0f", e.Value, e.Nearest)
 	case BudgetDrift:
+		if e.Nearest-e.Nearest != 0 {
+			return fmt.Sprintf("reaching drift %.4g: no drift is finite", e.Value)
+		}
 		return fmt.Sprintf("reaching drift %.4g: the least is %.4g", e.Value, e.Nearest)
 	}
 	return fmt.Sprintf("reaching %.3g bits per weight: the smallest is %.3g", e.Value, e.Nearest)

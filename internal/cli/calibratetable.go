@@ -94,6 +94,14 @@ func flagsText(f convert.TableFlags) string {
 	for _, b := range f.BitsOf {
 		text += " --bits-of " + shellQuote(b)
 	}
+	for _, key := range []struct {
+		differs bool
+		text    string
+	}{{f.KeepBiases, "correct: false"}, {f.MinElements != convert.MinElements, fmt.Sprintf("min-elements: %d", f.MinElements)}} {
+		if key.differs {
+			text += ", " + key.text // keys of bq.yaml: there are no flags
+		}
+	}
 	return escape(text)
 }
 

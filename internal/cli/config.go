@@ -105,8 +105,8 @@ func (c *config) read() error {
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", c.path, pathCause(err))
 	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
+	doc, err := dataset.YAMLDocument(text)
+	if err != nil {
 		return &usageError{text: fmt.Sprintf("reading %s%s", c.path, dataset.YAMLFault(text, err)), hint: configHint}
 	}
 	if len(doc.Content) != 1 {

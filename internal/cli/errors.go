@@ -48,6 +48,7 @@ func explain(err error) (status int, text, hint string) {
 		reach   *convert.ReachError
 		nan     *dataset.NaNError
 		label   *compare.LabelError
+		value   *convert.NonFiniteError
 	)
 	status, text = statusError, err.Error()
 	var fault interface{ Addr() uintptr }
@@ -62,7 +63,7 @@ func explain(err error) (status int, text, hint string) {
 		status, hint = statusUsage, data.Hint
 	case errors.As(err, &output):
 		status, text, hint = statusUsage, "reading --output-kind: "+output.Error(), output.Hint()
-	case errors.As(err, &nan):
+	case errors.As(err, &nan), errors.As(err, &value):
 		hint = "mend the sample, or leave it out"
 	case errors.As(err, &label):
 		hint = "labels count classes from 0, -1 for a row without one"

@@ -146,8 +146,14 @@ func driftText(d compare.Figures) string {
 	if d.Kind == drift.Values {
 		return fmt.Sprintf("%s SQNR %s", escape(d.Name), decibels(d.SQNR))
 	}
-	same := int(d.Agree*float64(d.Rows) + 0.5)
-	return fmt.Sprintf("%s KL %.4f +- %.4f nats, same top-1 %s of %s", escape(d.Name), d.KL, d.KLSE, thousands(same), thousands(d.Rows))
+	if d.KL-d.KL != 0 {
+		return escape(d.Name) + " KL not finite"
+	}
+	same, spread := int(d.Agree*float64(d.Rows)+0.5), ""
+	if d.KLSE-d.KLSE == 0 { // of one sample there is none
+		spread = fmt.Sprintf(" +- %.4f", d.KLSE)
+	}
+	return fmt.Sprintf("%s KL %.4f%s nats, same top-1 %s of %s", escape(d.Name), d.KL, spread, thousands(same), thousands(d.Rows))
 }
 
 // coverageLine counts what became of the tensors: methods of the quantized, reasons of the kept.

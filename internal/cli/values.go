@@ -106,6 +106,9 @@ func decibels(v float64) string {
 	if math.IsInf(v, 1) {
 		return "exact"
 	}
+	if v-v != 0 {
+		return "not finite"
+	}
 	return fmt.Sprintf("%.1f dB", v)
 }
 

@@ -19,7 +19,7 @@ func find(inputs []Input, o Options) (*Set, error) {
 	}
 	st, err := os.Stat(o.Path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading %s: %w", o.Path, statCause(err))
 	}
 	ext := strings.ToLower(filepath.Ext(o.Path))
 	switch {
@@ -34,6 +34,15 @@ func find(inputs []Input, o Options) (*Set, error) {
 		return openArrays(inputs, o, filepath.Dir(o.Path), []string{filepath.Base(o.Path)})
 	}
 	return nil, usagef("opening %s: want a data spec (.yaml), .npz, .npy, or a folder", o.Path)
+}
+
+// statCause strips the operation and path of a PathError, which the place names.
+func statCause(err error) error {
+	var path *os.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
 }
 
 // findFolder opens a folder by what stands directly in it, pictures also in folders below.

@@ -49,8 +49,8 @@ func openSpec(inputs []Input, o Options) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
+	doc, err := YAMLDocument(text)
+	if err != nil {
 		return nil, &UsageError{Text: fmt.Sprintf("reading %s%s", o.Path, YAMLFault(text, err))}
 	}
 	if len(doc.Content) != 1 {

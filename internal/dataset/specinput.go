@@ -172,8 +172,11 @@ func (r *specReader) arrayFiles(kind, key string, n *yaml.Node) ([]*rows, error)
 // expand returns name itself, or the files in the folder name with extension ext, in byte order.
 func (r *specReader) expand(name, ext string) ([]string, error) {
 	st, err := os.Stat(filepath.Join(r.root, name))
-	if err != nil || !st.IsDir() {
-		return []string{name}, err
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, statCause(err))
+	}
+	if !st.IsDir() {
+		return []string{name}, nil
 	}
 	entries, err := os.ReadDir(filepath.Join(r.root, name))
 	if err != nil {

@@ -2,10 +2,32 @@ package dataset
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
+
+// YAMLDocument reads a text of one document at most, none as a node without content: a second one would go unread.
+func YAMLDocument(text []byte) (*yaml.Node, error) {
+	var doc, more yaml.Node
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	if err := d.Decode(&doc); errors.Is(err, io.EOF) {
+		return &doc, nil
+	} else if err != nil {
+		return nil, err
+	}
+	switch err := d.Decode(&more); {
+	case errors.Is(err, io.EOF):
+		return &doc, nil
+	case err != nil:
+		return nil, err
+	}
+	return nil, fmt.Errorf("yaml: line %d: a second document, want one", more.Line)
+}
 
 // What the reader of YAML says of a text that it cannot read.
 var (

@@ -1,10 +1,6 @@
 package dataset
 
-import (
-	"testing"
-
-	"go.yaml.in/yaml/v3"
-)
+import "testing"
 
 func TestYAMLFault(t *testing.T) {
 	for text, want := range map[string]string{
@@ -14,10 +10,11 @@ func TestYAMLFault(t *testing.T) {
 		"a: \"x\n":               ":2: found unexpected end of stream",
 		"a: &b [*b]\n":           ": anchor 'b' value contains itself",
 		"a: \xff\n":              ": invalid leading UTF-8 octet",
+		"a: 1\n---\nb: 2\n":      ":2: a second document, want one",
+		"a: 1\n---\n\tb: 2\n":    ":3: found character that cannot start any token",
 		"a: &a 1\nb: [*a, *c]\n": ":2: alias *c of no anchor",
 	} {
-		var doc yaml.Node
-		err := yaml.Unmarshal([]byte(text), &doc)
+		doc, err := YAMLDocument([]byte(text))
 		if err == nil {
 			var v any
 			err = doc.Decode(&v)
