@@ -29,8 +29,10 @@ What a budget will give, and what it will take, before anything is written:
   bq plan m.onnx --max-drift 0.01 --data samples.npz --curve
 
 plan makes the conversion in memory: its bytes and drift are the conversion's
-own, and it takes as long. The curve is of one pass, scaled to go through that
-point. The curve of size against drift stands in the reports too:
+own, and it takes as long. One of many minutes is made with fewer samples, and
+the line below the forecast says so; with --calib the drift is that of the
+conversion which the table repeats, else a sum over weights. The curve is of
+one pass, scaled to go through that point. It stands in the reports too:
 
   bq convert m.onnx --bits 4 --data samples.npz --report made.html
   bq verify m.onnx m.bq --data samples.npz --report drift.html
@@ -39,7 +41,8 @@ bq.yaml has two keys that are no flags: correct: false leaves biases as they
 are, and min-elements moves the line below which tensors are kept as small.
 
 Which tensor to give more bits: bq verify ... --blame names the tensors that
-cause the drift, and prints the flags that help with their price in bytes.
+cause the drift, and prints the flags that help with their price in bytes. It
+runs each tensor on 64 samples, on more where there are fewer than 48 tensors.
 `},
 	{"data", "what --data takes, and how pictures become numbers", `What --data takes.
 
