@@ -118,6 +118,6 @@ func (in *input) record() verify.Model {
 func (in *input) header() verify.Model {
 	m := in.file.Model
 	list, _ := convert.ListTensors(m) // faults of tensors are reported where they are read
-	return verify.Model{Path: in.name, Bytes: int64(len(in.file.Bytes)), Format: "onnx",
+	return verify.Model{Path: in.name, Bytes: in.bytes(), Format: "onnx",
 		Opset: m.Opset(onnxio.DefaultDomain), Nodes: len(m.Graph.Nodes), FloatWeights: floatWeights(list)}
 }

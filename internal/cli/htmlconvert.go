@@ -108,7 +108,7 @@ func (h *convertReport) some(n int) []int {
 
 // page puts the report together.
 func (h *convertReport) page() *page.Page {
-	source := int64(len(h.in.file.Bytes))
+	source := h.in.bytes()
 	p := &page.Page{
 		Title:   fmt.Sprintf("%s, made of %s", escape(filepath.Base(shown(h.name))), escape(filepath.Base(shown(h.in.name)))),
 		Lead:    h.lead(),

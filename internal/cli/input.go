@@ -146,6 +146,17 @@ func (in *input) paths() []string {
 	return append([]string{in.name}, in.file.ExternalPaths...)
 }
 
+// bytes returns what the model takes on disk, files of external data included.
+func (in *input) bytes() int64 {
+	n := int64(len(in.file.Bytes))
+	for _, path := range in.file.ExternalPaths {
+		if st, err := os.Stat(path); err == nil {
+			n += st.Size()
+		}
+	}
+	return n
+}
+
 func (in *input) close() { in.file.Close() }
 
 // openModel opens an ONNX model.

@@ -128,7 +128,7 @@ func (s *session) inspectModel(c *urfave.Context, path string) error {
 			weights += v.Elements
 		}
 	}
-	s.printf("%s bytes, %s of %s values; %s, %s weights, can be quantized\n", thousands(int64(len(in.file.Bytes))), plural(len(list), "float tensor"),
+	s.printf("%s bytes, %s of %s values; %s, %s weights, can be quantized\n", thousands(in.bytes()), plural(len(list), "float tensor"),
 		thousands(floatWeights(list)), plural(quantizable, "tensor"), thousands(weights))
 	if c.Bool("tensors") {
 		s.modelTable(list)

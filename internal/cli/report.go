@@ -73,7 +73,7 @@ func (s *session) reportConvert(in *input, out *written, r *convert.Result, o *c
 		return s.convertJSON(in, out, r, o, t)
 	}
 	s.tensorTable(r.Tensors)
-	source := int64(len(in.file.Bytes))
+	source := in.bytes()
 	s.printf("%s  %s bytes, %.2f bits/weight, %.1f times smaller than %s (%s)\n", out.path, thousands(out.size.FileBytes), out.size.BPW,
 		float64(source)/float64(out.size.FileBytes), in.name, thousands(source))
 	s.sizeLine(out.size)
