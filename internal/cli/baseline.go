@@ -84,9 +84,19 @@ func (s *session) sideTarget(c *urfave.Context, flag string, ours func(path stri
 
 // samePath reports whether two names are of one file, which need not exist.
 func samePath(a, b string) bool {
-	x, errX := filepath.Abs(a)
-	y, errY := filepath.Abs(b)
-	return a == b || errX == nil && errY == nil && x == y
+	return placeOf(a) == placeOf(b)
+}
+
+// placeOf names the place that a file of that name is written to, links among its folders followed.
+func placeOf(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	dir, name := filepath.Split(path)
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	return filepath.Join(dir, name)
 }
 
 // distinctOutputs refuses two flags that name one file.
@@ -97,14 +107,11 @@ func distinctOutputs(c *urfave.Context, flags ...string) error {
 		if path == "" || path == "-" {
 			continue
 		}
-		abs, err := filepath.Abs(path)
-		if err != nil {
-			abs = path
-		}
-		if other := seen[abs]; other != "" {
+		place := placeOf(path)
+		if other := seen[place]; other != "" {
 			return usagef("reading arguments: --%s and --%s name the same file %s", other, f, path)
 		}
-		seen[abs] = f
+		seen[place] = f
 	}
 	return nil
 }

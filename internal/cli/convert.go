@@ -148,6 +148,9 @@ func (s *session) convert(c *urfave.Context) error {
 	if o.Samples, o.OutputKinds, err = s.samples(c, in.file.Model, calibrationSamples); err != nil {
 		return err
 	}
+	if out != nil && tables.save != nil && samePath(out.path, tables.save.path) {
+		return usagef("reading arguments: --save-calib and the container name the same file %s", out.path)
+	}
 	page, err := s.newConvertReport(c, in, out, tables)
 	if err != nil {
 		return err
