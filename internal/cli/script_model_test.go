@@ -54,9 +54,13 @@ func linear(ts *testscript.TestScript, _ bool, args []string) {
 	writeModel(ts, args[0], chain(2, numbers(ts, args[1:])))
 }
 
-// layers FILE COUNT writes a model of COUNT layers, each of 4 MiB of normal random weights.
+// layers FILE COUNT writes a model of COUNT layers, each of 4 MiB of normal random weights, or of a quarter of that under the race
+// detector: work that lasts long enough to be stopped.
 func layers(ts *testscript.TestScript, _ bool, args []string) {
-	const width = 1024
+	width := 1024
+	if raceEnabled {
+		width /= 2
+	}
 	count, err := strconv.Atoi(args[1])
 	ts.Check(err)
 	random := rand.New(rand.NewPCG(1, 1))
