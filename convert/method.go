@@ -87,23 +87,29 @@ func (m Method) specs(bits int) []balance.Spec {
 type quantized struct {
 	*balance.Quantized
 	spec    balance.Spec
-	entropy bool      // integers times a step, for an entropy coder
-	sqnr    float64   // dB
-	first   []float32 // the scales that rounding went by, where they were changed since
+	entropy bool    // integers times a step, for an entropy coder
+	sqnr    float64 // dB
+	first   *groups // those that rounding went by, where they were changed since
+}
+
+// groups are the scales of codes, and which elements share one.
+type groups struct {
+	layout balance.Layout
+	scales []float32
 }
 
 // rescale changes the scales behind the codes.
 func (q *quantized) rescale(l balance.Layout, scales []float32) {
 	if q.first == nil {
-		q.first = q.Scales
+		q.first = &groups{q.Layout, q.Scales}
 	}
 	q.Layout, q.Scales = l, scales
 }
 
-// restore takes back what rescale changed of codes whose layout it left.
+// restore takes back what rescale changed.
 func (q *quantized) restore() {
 	if q.first != nil {
-		q.Scales, q.first = q.first, nil
+		q.Layout, q.Scales, q.first = q.first.layout, q.first.scales, nil
 	}
 }
 

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"bytes"
 	"math"
 	"testing"
 
@@ -160,5 +161,28 @@ func TestMatMulGetsABiasThatPays(t *testing.T) {
 				t.Errorf("output %d is off by %.2g on average", i, off)
 			}
 		}
+	}
+}
+
+// A pilot codes the same weight several times: the scales by channel that rescaling gives codes of one step are taken back with the layout
+// that they belong to.
+func TestAPilotTakesScalesByChannelBack(t *testing.T) {
+	const samples, lines, k, n = 90, 8, 128, 16
+	w := normal(1, k*n)
+	for i := range w {
+		w[i] /= float32(1 + i%4) // columns of unlike size, of which one step for all makes unlike errors
+	}
+	f := newBuilder(13).input("x", 1, lines, k).floats("w", w, k, n).node("MatMul", []string{"x", "w"}, "y").output("y", 1, lines, n).file(t)
+	set := samplesOf(t, f.Model, onnxio.Floats(normal(2, samples*lines*k), samples, lines, k))
+	r, p, want := converted(t, f, Options{Bits: 3, Method: Method{name: "entropy"}, Samples: set, Record: true, Threads: 2})
+	x, err := p.Tensor(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Rescaled != 1 || len(x.Quant.Scales) != n {
+		t.Errorf("%d layers rescaled, %d scales, want 1 and one by channel", r.Rescaled, len(x.Quant.Scales))
+	}
+	if _, _, got := converted(t, f, Options{Bits: 3, Method: Method{name: "entropy"}, Table: r.Table}); !bytes.Equal(got, want) {
+		t.Error("the table gives other bytes")
 	}
 }
