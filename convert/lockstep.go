@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"bq/internal/infer"
+	"bq/internal/parallel"
 	"bq/onnxio"
 )
 
@@ -33,18 +34,8 @@ func lockstep(ctx context.Context, p *infer.Program, feeds []map[string]*onnxio.
 	var wg sync.WaitGroup
 	for i := range feeds {
 		wg.Go(func() {
-			l.tokens <- struct{}{}
-			_, err := p.Run(feeds[i], func(n *onnxio.Node, output string, v *onnxio.Array) (*onnxio.Array, error) {
-				if !marked(n, output) {
-					return nil, l.failure()
-				}
-				<-l.tokens
-				v, err := l.meet(i, n, output, v)
-				l.tokens <- struct{}{}
-				return v, err
-			})
-			<-l.tokens
-			l.leave(i, err)
+			// a panic of the step, and the fault of a mapped model that has shrunk, is an error
+			l.leave(i, parallel.Each(ctx, 1, 1, func(int) error { return l.run(i, p, feeds[i], marked) }, func(int) {}))
 		})
 	}
 	wg.Wait()
@@ -65,6 +56,29 @@ type meeting struct {
 	output  string
 	values  []*onnxio.Array
 	err     error
+}
+
+// run runs p on the feeds of sample i. It holds a token, but where it waits for others.
+func (l *meeting) run(i int, p *infer.Program, feeds map[string]*onnxio.Array, marked func(n *onnxio.Node, output string) bool) error {
+	l.tokens <- struct{}{}
+	held := true
+	defer func() {
+		if held {
+			<-l.tokens
+		}
+	}()
+	_, err := p.Run(feeds, func(n *onnxio.Node, output string, v *onnxio.Array) (*onnxio.Array, error) {
+		if !marked(n, output) {
+			return nil, l.failure()
+		}
+		<-l.tokens
+		held = false
+		v, err := l.meet(i, n, output, v)
+		l.tokens <- struct{}{}
+		held = true
+		return v, err
+	})
+	return err
 }
 
 func (l *meeting) failure() error {
