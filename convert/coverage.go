@@ -134,11 +134,12 @@ func groupName(l balance.Layout) string {
 const indexOverhead = 18
 
 // quantize codes the values of a job that is planned so, or finds the reason that only the values show for keeping
-// them. The plan has checked that the data are as long as the shape says.
+// them; it has no codes then, whatever an earlier round gave it. The plan has checked that the data are as long as the shape says.
 func (j *job) quantize(m Method, typical int, balanced bool) error {
 	if j.reason != "" {
 		return nil
 	}
+	j.q = nil
 	buf := buffers.borrow(j.layout.Len())
 	defer buffers.put(buf)
 	w := *buf
