@@ -115,6 +115,15 @@ func (c *converter) uncorrect() {
 	}
 }
 
+// uncouple takes back what belongs to the codes of layers: biases and scales that the codes of another pass asked for.
+func (c *converter) uncouple() {
+	for _, j := range c.jobs {
+		if j.coupled {
+			j.data, j.coupled = nil, false
+		}
+	}
+}
+
 func (c *converter) warn(format string, args ...any) {
 	c.result.Warnings = append(c.result.Warnings, fmt.Sprintf(format, args...))
 }

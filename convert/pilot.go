@@ -105,10 +105,8 @@ func (c *converter) quantizeAll(float *infer.Program, feeds []map[string]*onnxio
 func (r *refit) withoutFeedback() error {
 	r.c.kept = r.c.newRecording(false)
 	r.c.result.Layers, r.c.result.Rescaled, r.c.result.Chained, r.c.paying = 0, 0, false, nil
+	r.c.uncouple()
 	for _, j := range r.c.jobs {
-		if j.coupled { // the bias of a layer that was fitted
-			j.data, j.coupled = nil, false
-		}
 		if j.reason != "" {
 			continue
 		}

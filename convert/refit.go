@@ -150,11 +150,7 @@ func (r *refit) pass(coderFor coderFunc, compensate bool) error {
 	}
 	r.twins.reset()
 	r.biases, r.c.paying = map[*job][]float64{}, map[int]bool{}
-	for _, s := range r.rescaled {
-		if b := s.norm(); b != nil {
-			b.data = nil
-		}
-	}
+	r.c.uncouple()
 	p := &passing{refit: r, coderFor: coderFor, compensate: compensate, decided: map[*layer]bool{}}
 	if err := p.codeOthers(); err != nil {
 		return err

@@ -111,6 +111,7 @@ func (r *refit) passByTable(coderFor coderFunc) error {
 		stored[r.table.Codes[i].Name] = &r.table.Codes[i]
 	}
 	r.biases = map[*job][]float64{}
+	r.c.uncouple()
 	nodes := r.c.src.Model.Graph.Nodes
 	for _, k := range r.corrected {
 		places[nodes[k.index]], k.delta = true, nil
