@@ -46,7 +46,7 @@ func (c *converter) feed() (float *infer.Program, feeds []map[string]*onnxio.Arr
 		return nil, nil, fmt.Errorf("calibrating: no samples")
 	}
 	if !apart {
-		c.warn("%d samples: too few to hold some out, the closing check sees the samples that calibrated", len(fit))
+		c.warn("%s: too few to hold some out, the closing check sees the samples that calibrated", countOf(len(fit), "sample"))
 	}
 	if fit, err = c.affordable(float, fit); err != nil {
 		return nil, nil, err
@@ -122,6 +122,14 @@ func (c *converter) uncouple() {
 			j.data, j.coupled = nil, false
 		}
 	}
+}
+
+// countOf writes a number of things.
+func countOf(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func (c *converter) warn(format string, args ...any) {

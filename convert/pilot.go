@@ -87,7 +87,7 @@ func (c *converter) quantizeAll(float *infer.Program, feeds []map[string]*onnxio
 	}
 	plain := r.withoutFeedback
 	if len(feeds) < pilotFrom {
-		c.warn("%d samples: too few to round by what they say", len(feeds))
+		c.warn("%s: too few to round by what they say", countOf(len(feeds), "sample"))
 		return plain()
 	}
 	ways := []func() error{plain, func() error { return again(false) }, func() error { return again(true) }}

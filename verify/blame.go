@@ -19,9 +19,8 @@ import (
 // output: the mean KL in nats of class outputs, where there are any, else noise power over signal power.
 
 // blameSamples is on how many samples the drift of one tensor is measured, at least; where there are few tensors it is more, as many
-// as make blameRuns runs. A mean KL is often that of a few samples
-// near a border between classes: the samples are chosen by what the whole model makes of them, or 64 of a thousand
-// would rank tensors hardly better than chance.
+// as make blameRuns runs. A mean KL is often that of a few samples near a border between classes: the samples are chosen by what the
+// whole model makes of them, or 64 of a thousand would rank tensors hardly better than chance.
 //
 // Few tensors are close to each other in rank, and each change of places counts: with 64 samples ten starts gave a rank correlation
 // from 0.79 for a model of ten tensors, with 307 from 0.98.
@@ -59,12 +58,23 @@ func NewBlamer(ctx context.Context, a Side, set *dataset.Set, kinds []compare.Ov
 	if set.Len() == 0 {
 		return nil, errors.New("comparing: the data hold no samples")
 	}
-	samples, weights := choose(set.Len(), blamed(tensors), worstBySample(figures))
-	if len(set.Carry()) > 0 {
-		samples, weights = compare.All(set)[:min(blamed(tensors), set.Len())], nil
+	return newBlamer(ctx, a, set, outputs, worstBySample(figures), blamed(tensors), compare.RecordBytes, threads)
+}
+
+// newBlamer is NewBlamer on count samples, or as many as fit into limit bytes: those are chosen anew, as the first ones of the others
+// may be all of one kind.
+func newBlamer(ctx context.Context, a Side, set *dataset.Set, outputs []compare.Output, known []drift.SampleKL, count, limit, threads int) (*Blamer, error) {
+	for {
+		samples, weights := choose(set.Len(), count, known)
+		if len(set.Carry()) > 0 {
+			samples, weights = compare.All(set)[:min(count, set.Len())], nil
+		}
+		r, err := compare.Record(ctx, a.Program, outputs, set, samples, limit, threads)
+		if err != nil || r.Len() == len(samples) {
+			return &Blamer{r, weights, threads}, err
+		}
+		count = r.Len()
 	}
-	r, err := compare.Record(ctx, a.Program, outputs, set, samples, threads)
-	return &Blamer{r, weights, threads}, err
 }
 
 // worstBySample returns the KL of each sample at the class output of the largest KL, nil without such.

@@ -169,6 +169,39 @@ func TestBlamerEstimatesAllSamples(t *testing.T) {
 	}
 }
 
+// Where not all samples fit into memory, as many as do are spread over the set, not taken from its front: the second half of these
+// rows alone is near the border.
+func TestBlamerSpreadsWhatFits(t *testing.T) {
+	a, b := shifted(t, 1, 0), shifted(t, 0.9, 0)
+	rows := make([]float32, 400)
+	for i := range 200 {
+		if rows[2*i] = 20; i >= 100 {
+			rows[2*i] = 1
+		}
+	}
+	data := set(t, a, rows, nil)
+	outputs, err := compare.Outputs(a.Graph, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const each = 4 * (2 + 3) // two floats in, three out
+	bl, err := newBlamer(context.Background(), a, data, outputs, nil, 100, 10*each, 2)
+	if err != nil || bl.Samples() < 5 || bl.Samples() > 10 {
+		t.Fatalf("%v, %v", bl, err)
+	}
+	all, err := newBlamer(context.Background(), a, data, outputs, nil, 200, compare.RecordBytes, 2)
+	if err != nil || all.Samples() != 200 {
+		t.Fatalf("%v, %v", all, err)
+	}
+	want, err := all.Drift(context.Background(), b.Program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := bl.Drift(context.Background(), b.Program); err != nil || math.Abs(got-want) > 0.25*want {
+		t.Errorf("%v, %v, want about %v", got, err, want)
+	}
+}
+
 // 64 samples from 48 tensors on, else as many as make 3,072 runs.
 func TestBlamedSamples(t *testing.T) {
 	for tensors, want := range map[int]int{0: 3072, 1: 3072, 10: 307, 20: 153, 48: 64, 500: 64} {

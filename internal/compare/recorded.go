@@ -20,15 +20,15 @@ type Recorded struct {
 	places  []int     // of the samples in their set
 }
 
-// maxRecorded bounds the bytes of samples and outputs that a Recorded keeps.
-const maxRecorded = 512 << 20
+// RecordBytes is the usual bound for the samples and outputs that a Recorded keeps.
+const RecordBytes = 512 << 20
 
 // errFull ends a recording that has taken enough.
 var errFull = errors.New("enough samples")
 
-// Record runs p on the given samples of set, in order, and keeps them with p's outputs: all of them, or as many as fit
-// into 512 MiB, at least one. Where the data carry state, the samples must be the first ones of the set.
-func Record(ctx context.Context, p *infer.Program, outputs []Output, set *dataset.Set, samples []int, threads int) (*Recorded, error) {
+// Record runs p on the given samples of set, in order, and keeps them with p's outputs: all of them, or the first ones, as many as fit
+// into limit bytes, at least one. Where the data carry state, the samples must be the first ones of the set.
+func Record(ctx context.Context, p *infer.Program, outputs []Output, set *dataset.Set, samples []int, limit, threads int) (*Recorded, error) {
 	r := &Recorded{outputs: outputs, carry: set.Carry()}
 	bytes := 0
 	err := Execute(ctx, p, set, samples, threads, func(k int, s *dataset.Sample, got map[string]*onnxio.Array) error {
@@ -38,7 +38,7 @@ func Record(ctx context.Context, p *infer.Program, outputs []Output, set *datase
 		for _, v := range got {
 			bytes += sizeOf(v)
 		}
-		if bytes > maxRecorded && len(r.steps) > 0 {
+		if bytes > limit && len(r.steps) > 0 {
 			return errFull
 		}
 		r.steps, r.places = append(r.steps, outcome{sample: s, a: got}), append(r.places, samples[k])

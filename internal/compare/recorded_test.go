@@ -36,7 +36,7 @@ func TestRecordedEqualsPair(t *testing.T) {
 		}
 		want := fmt.Sprint(figures)
 		for _, threads := range []int{1, 3} {
-			r, err := Record(context.Background(), a, outputs, set, samplesTaken, threads)
+			r, err := Record(context.Background(), a, outputs, set, samplesTaken, RecordBytes, threads)
 			if err != nil || r.Len() != len(samplesTaken) {
 				t.Fatalf("%q: %v", extra, err)
 			}
@@ -57,10 +57,10 @@ func TestRecordedErrors(t *testing.T) {
 	a, m := adder(t, 0)
 	outputs := []Output{{Name: "y", Kind: drift.Values}}
 	set := samples(t, m, 4, "")
-	if _, err := Record(context.Background(), picky(t, m), outputs, set, []int{0, 1, 2, 3}, 2); err == nil {
+	if _, err := Record(context.Background(), picky(t, m), outputs, set, []int{0, 1, 2, 3}, RecordBytes, 2); err == nil {
 		t.Error("a reference that fails gives a recording")
 	}
-	r, err := Record(context.Background(), a, outputs, set, []int{0, 1, 2, 3}, 2)
+	r, err := Record(context.Background(), a, outputs, set, []int{0, 1, 2, 3}, RecordBytes, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
