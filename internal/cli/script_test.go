@@ -36,6 +36,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("TESTDATA", filepath.Join(root, "testdata"))
 			e.Setenv("ZOO", zoo)
+			e.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector holds each of a thousand processes for a second before it ends
 			return nil
 		},
 		Condition: func(name string) (bool, error) {
