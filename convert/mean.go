@@ -100,6 +100,11 @@ func takeBack(values []*onnxio.Array, want []float64, axis int) []float64 {
 
 // shifted returns v with shift added by channel.
 func shifted(v *onnxio.Array, shift []float64, axis int) *onnxio.Array {
+	return byChannel(v, axis, len(shift), func(c int, x float32) float32 { return x + float32(shift[c]) })
+}
+
+// byChannel returns what f makes of each element of v, whose channels, as many as given, lie along axis.
+func byChannel(v *onnxio.Array, axis, channels int, f func(c int, x float32) float32) *onnxio.Array {
 	if axis < 0 {
 		axis += len(v.Shape)
 	}
@@ -108,9 +113,9 @@ func shifted(v *onnxio.Array, shift []float64, axis int) *onnxio.Array {
 	x, y := v.F32(), out.F32()
 	for at, c := 0, 0; at < len(x); at += inner {
 		for i := at; i < at+inner; i++ {
-			y[i] = onnxio.Round(v.Type, x[i]+float32(shift[c]))
+			y[i] = onnxio.Round(v.Type, f(c, x[i]))
 		}
-		c = (c + 1) % len(shift)
+		c = (c + 1) % channels
 	}
 	return out
 }

@@ -16,6 +16,18 @@ const compensateFrom = 96
 // pilotFrom is the least number of samples that are divided for a pilot.
 const pilotFrom = 3
 
+// divide parts samples into two thirds that fit, with what they feed, and a third that judges.
+func divide(all []int, feeds []map[string]*onnxio.Array) (fit []int, samples []map[string]*onnxio.Array, judge []int) {
+	for i, s := range all {
+		if i%judgeEvery == judgeEvery-1 {
+			judge = append(judge, s)
+			continue
+		}
+		fit, samples = append(fit, s), append(samples, feeds[i])
+	}
+	return fit, samples, judge
+}
+
 // pilot codes the weights in each of the given ways on two thirds of the samples, and returns the one whose drift on the rest is
 // least, with biases corrected; of equals, and of those whose drift is no number, the first. done is told of each after it is judged.
 func (r *refit) pilot(float *infer.Program, ways []func() error, done func(way int) error) (int, error) {
@@ -23,15 +35,7 @@ func (r *refit) pilot(float *infer.Program, ways []func() error, done func(way i
 	defer func() {
 		c.fitted, r.twins.samples, r.states = all, fit, map[*layer]*moments.Sums{}
 	}()
-	var judge, rest []int
-	var samples []map[string]*onnxio.Array
-	for i, s := range all {
-		if i%judgeEvery == judgeEvery-1 {
-			judge = append(judge, s)
-			continue
-		}
-		rest, samples = append(rest, s), append(samples, fit[i])
-	}
+	rest, samples, judge := divide(all, fit)
 	c.fitted, r.twins.samples, r.states = rest, samples, map[*layer]*moments.Sums{}
 	best, least := 0, math.Inf(1)
 	for i, code := range ways {

@@ -42,15 +42,7 @@ func (c *converter) chooseRule(float *infer.Program, feeds []map[string]*onnxio.
 	}
 	all := c.fitted
 	defer func() { c.fitted = all }()
-	var judge, rest []int
-	var samples []map[string]*onnxio.Array
-	for i, s := range all {
-		if i%judgeEvery == judgeEvery-1 {
-			judge = append(judge, s)
-			continue
-		}
-		rest, samples = append(rest, s), append(samples, feeds[i])
-	}
+	rest, samples, judge := divide(all, feeds)
 	c.fitted = rest
 	usual := c.rule
 	drift := func(rule balance.RangeRule) (float64, error) {

@@ -277,17 +277,5 @@ func (s *twinSums) gain() float64 {
 
 // multiplied returns v with each channel multiplied by its factor.
 func multiplied(v *onnxio.Array, gain []float64, axis int) *onnxio.Array {
-	if axis < 0 {
-		axis += len(v.Shape)
-	}
-	out := onnxio.NewArray(v.Type, v.Shape...)
-	inner := product(v.Shape[axis+1:])
-	x, y := v.F32(), out.F32()
-	for at, c := 0, 0; at < len(x); at += inner {
-		for i := at; i < at+inner; i++ {
-			y[i] = onnxio.Round(v.Type, x[i]*float32(gain[c]))
-		}
-		c = (c + 1) % len(gain)
-	}
-	return out
+	return byChannel(v, axis, len(gain), func(c int, x float32) float32 { return x * float32(gain[c]) })
 }

@@ -127,11 +127,7 @@ func (h *convertReport) page() *page.Page {
 		size = "Size"
 	}
 	p.Add("size", size, h.curveBlock("the model at other widths, coded without data, and this one", h.size.FileBytes), h.partsBlock())
-	p.Add("layers", "Layers", h.layerTable(), h.nodeTable())
-	p.Add("samples", "Samples", h.sampleBlocks()...)
-	p.Add("activations", "Quantized activations", h.activationTable())
-	p.Add("weights", "Weights", h.weightBlocks()...)
-	p.Add("coverage", "Coverage", h.coverageBlocks()...)
+	h.addSections(p)
 	return p
 }
 

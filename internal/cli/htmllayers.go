@@ -24,6 +24,15 @@ func noiseCell(db float64) page.Cell {
 	return page.Cell{Text: fmt.Sprintf("%.1f dB", db), Bar: min(1, max(0, (quietSQNR-db)/quietSQNR))}
 }
 
+// addSections adds what both reports show of a model from its layers on.
+func (h *reportModel) addSections(p *page.Page) {
+	p.Add("layers", "Layers", h.layerTable(), h.nodeTable())
+	p.Add("samples", "Samples", h.sampleBlocks()...)
+	p.Add("activations", "Quantized activations", h.activationTable())
+	p.Add("weights", "Weights", h.weightBlocks()...)
+	p.Add("coverage", "Coverage", h.coverageBlocks()...)
+}
+
 // layerTable shows the quantized tensors in the order of the graph.
 func (h *reportModel) layerTable() page.Block {
 	if len(h.layers) == 0 {

@@ -33,11 +33,7 @@ func (h *htmlReport) page() *page.Page {
 	p.Add("verdict", "Verdict", append(append([]page.Block{h.tiles(), gateTable(r)}, noteBlocks(r)...), outputTable(r.Outputs))...)
 	p.Add("blame", "Most to blame", h.blameBlocks()...)
 	p.Add("size", "Size and drift", h.curveBlock("model A at other widths, coded without data, and this model", r.B.Bytes), h.partsBlock())
-	p.Add("layers", "Layers", h.layerTable(), h.nodeTable())
-	p.Add("samples", "Samples", h.sampleBlocks()...)
-	p.Add("activations", "Quantized activations", h.activationTable())
-	p.Add("weights", "Weights", h.weightBlocks()...)
-	p.Add("coverage", "Coverage", h.coverageBlocks()...)
+	h.addSections(p)
 	return p
 }
 
