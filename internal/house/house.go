@@ -17,6 +17,7 @@ var Rooms = map[string][]string{
 	"bq/internal/onnxpb":   {}, // imported by tests alone
 	"bq/internal/moments":  {"bq/internal/kernel"},
 	"bq/internal/shape":    {"bq/onnxio"},
+	"bq/internal/opset":    {"bq/onnxio", "bq/internal/shape"},
 	"bq/internal/infer":    {"bq/onnxio", "bq/internal/kernel"},
 	"bq/onnxio/onnxgo":     {"bq/onnxio", "bq/internal/infer"},
 	"bq/internal/dataset":  {"bq/onnxio"},

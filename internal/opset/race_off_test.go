@@ -1,0 +1,5 @@
+//go:build !race
+
+package opset
+
+const raceEnabled = false
