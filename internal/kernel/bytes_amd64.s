@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func byteDeepAVX512(dst *byte, src *byte, vectors *int, n int, shuffles *byte, step int, offsets *int, weights *uint32, groups int, bias int32, first float32, second float32, shift float32, out float32, zero int32, low int32, high int32)
-// Requires: AVX, AVX512F, AVX512VBMI, AVX512VNNI, SSE
+// Requires: AVX, AVX512F, AVX512VBMI, AVX512VNNI
 TEXT ·byteDeepAVX512(SB), NOSPLIT, $0-104
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
@@ -19,14 +19,10 @@ TEXT ·byteDeepAVX512(SB), NOSPLIT, $0-104
 	MOVL         bias+72(FP), R11
 	VMOVD        R11, X0
 	VPBROADCASTD X0, Z0
-	MOVSS        first+76(FP), X1
-	VBROADCASTSS X1, Z1
-	MOVSS        second+80(FP), X2
-	VBROADCASTSS X2, Z2
-	MOVSS        shift+84(FP), X3
-	VBROADCASTSS X3, Z3
-	MOVSS        out+88(FP), X4
-	VBROADCASTSS X4, Z4
+	VBROADCASTSS first+76(FP), Z1
+	VBROADCASTSS second+80(FP), Z2
+	VBROADCASTSS shift+84(FP), Z3
+	VBROADCASTSS out+88(FP), Z4
 	MOVL         zero+92(FP), R11
 	VMOVD        R11, X5
 	VPBROADCASTD X5, Z5
@@ -81,7 +77,7 @@ group:
 	RET
 
 // func finishBytesAVX512(dst *byte, sums *int32, seen *int32, n int, bias int32, times int32, first float32, second float32, shift float32, out float32, zero int32, low int32, high int32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·finishBytesAVX512(SB), NOSPLIT, $0-68
 	MOVQ         dst+0(FP), AX
 	MOVQ         sums+8(FP), CX
@@ -93,14 +89,10 @@ TEXT ·finishBytesAVX512(SB), NOSPLIT, $0-68
 	MOVL         times+36(FP), SI
 	VMOVD        SI, X1
 	VPBROADCASTD X1, Z1
-	MOVSS        first+40(FP), X2
-	VBROADCASTSS X2, Z2
-	MOVSS        second+44(FP), X3
-	VBROADCASTSS X3, Z3
-	MOVSS        shift+48(FP), X4
-	VBROADCASTSS X4, Z4
-	MOVSS        out+52(FP), X5
-	VBROADCASTSS X5, Z5
+	VBROADCASTSS first+40(FP), Z2
+	VBROADCASTSS second+44(FP), Z3
+	VBROADCASTSS shift+48(FP), Z4
+	VBROADCASTSS out+52(FP), Z5
 	MOVL         zero+56(FP), SI
 	VMOVD        SI, X6
 	VPBROADCASTD X6, Z6
@@ -146,7 +138,7 @@ loop:
 	RET
 
 // func finishFloatsAVX512(dst *float32, sums *int32, seen *int32, n int, bias int32, times int32, first float32, second float32, shift float32, low float32, high float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·finishFloatsAVX512(SB), NOSPLIT, $0-60
 	MOVQ         dst+0(FP), AX
 	MOVQ         sums+8(FP), CX
@@ -158,16 +150,11 @@ TEXT ·finishFloatsAVX512(SB), NOSPLIT, $0-60
 	MOVL         times+36(FP), SI
 	VMOVD        SI, X1
 	VPBROADCASTD X1, Z1
-	MOVSS        first+40(FP), X2
-	VBROADCASTSS X2, Z2
-	MOVSS        second+44(FP), X3
-	VBROADCASTSS X3, Z3
-	MOVSS        shift+48(FP), X4
-	VBROADCASTSS X4, Z4
-	MOVSS        low+52(FP), X5
-	VBROADCASTSS X5, Z5
-	MOVSS        high+56(FP), X6
-	VBROADCASTSS X6, Z6
+	VBROADCASTSS first+40(FP), Z2
+	VBROADCASTSS second+44(FP), Z3
+	VBROADCASTSS shift+48(FP), Z4
+	VBROADCASTSS low+52(FP), Z5
+	VBROADCASTSS high+56(FP), Z6
 
 loop:
 	VMOVUPS   (DX), Z8
@@ -191,7 +178,7 @@ loop:
 	RET
 
 // func byteDeepAVX2(dst *byte, src *byte, vectors *int, n int, shuffles *byte, step int, offsets *int, weights *uint32, groups int, bias int32, first float32, second float32, shift float32, out float32, zero int32, low int32, high int32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·byteDeepAVX2(SB), NOSPLIT, $0-104
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
@@ -205,14 +192,10 @@ TEXT ·byteDeepAVX2(SB), NOSPLIT, $0-104
 	MOVL         bias+72(FP), R11
 	VMOVD        R11, X0
 	VPBROADCASTD X0, Y0
-	MOVSS        first+76(FP), X1
-	VBROADCASTSS X1, Y1
-	MOVSS        second+80(FP), X2
-	VBROADCASTSS X2, Y2
-	MOVSS        shift+84(FP), X3
-	VBROADCASTSS X3, Y3
-	MOVSS        out+88(FP), X4
-	VBROADCASTSS X4, Y4
+	VBROADCASTSS first+76(FP), Y1
+	VBROADCASTSS second+80(FP), Y2
+	VBROADCASTSS shift+84(FP), Y3
+	VBROADCASTSS out+88(FP), Y4
 	MOVL         zero+92(FP), R11
 	VMOVD        R11, X5
 	VPBROADCASTD X5, Y5
@@ -279,7 +262,7 @@ group:
 	RET
 
 // func finishBytesAVX2(dst *byte, sums *int32, seen *int32, n int, bias int32, times int32, first float32, second float32, shift float32, out float32, zero int32, low int32, high int32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·finishBytesAVX2(SB), NOSPLIT, $0-68
 	MOVQ         dst+0(FP), AX
 	MOVQ         sums+8(FP), CX
@@ -291,14 +274,10 @@ TEXT ·finishBytesAVX2(SB), NOSPLIT, $0-68
 	MOVL         times+36(FP), SI
 	VMOVD        SI, X1
 	VPBROADCASTD X1, Y1
-	MOVSS        first+40(FP), X2
-	VBROADCASTSS X2, Y2
-	MOVSS        second+44(FP), X3
-	VBROADCASTSS X3, Y3
-	MOVSS        shift+48(FP), X4
-	VBROADCASTSS X4, Y4
-	MOVSS        out+52(FP), X5
-	VBROADCASTSS X5, Y5
+	VBROADCASTSS first+40(FP), Y2
+	VBROADCASTSS second+44(FP), Y3
+	VBROADCASTSS shift+48(FP), Y4
+	VBROADCASTSS out+52(FP), Y5
 	MOVL         zero+56(FP), SI
 	VMOVD        SI, X6
 	VPBROADCASTD X6, Y6
@@ -350,7 +329,7 @@ loop:
 	RET
 
 // func finishFloatsAVX2(dst *float32, sums *int32, seen *int32, n int, bias int32, times int32, first float32, second float32, shift float32, low float32, high float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·finishFloatsAVX2(SB), NOSPLIT, $0-60
 	MOVQ         dst+0(FP), AX
 	MOVQ         sums+8(FP), CX
@@ -362,16 +341,11 @@ TEXT ·finishFloatsAVX2(SB), NOSPLIT, $0-60
 	MOVL         times+36(FP), SI
 	VMOVD        SI, X1
 	VPBROADCASTD X1, Y1
-	MOVSS        first+40(FP), X2
-	VBROADCASTSS X2, Y2
-	MOVSS        second+44(FP), X3
-	VBROADCASTSS X3, Y3
-	MOVSS        shift+48(FP), X4
-	VBROADCASTSS X4, Y4
-	MOVSS        low+52(FP), X5
-	VBROADCASTSS X5, Y5
-	MOVSS        high+56(FP), X6
-	VBROADCASTSS X6, Y6
+	VBROADCASTSS first+40(FP), Y2
+	VBROADCASTSS second+44(FP), Y3
+	VBROADCASTSS shift+48(FP), Y4
+	VBROADCASTSS low+52(FP), Y5
+	VBROADCASTSS high+56(FP), Y6
 
 loop:
 	VMOVUPS   (DX), Y8

@@ -3573,7 +3573,7 @@ quad:
 	RET
 
 // func requantizeAVX512(dst *byte, sums *int32, n int, bias int32, first float32, second float32, out float32, zero int32, low int32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·requantizeAVX512(SB), NOSPLIT, $0-48
 	MOVQ         dst+0(FP), AX
 	MOVQ         sums+8(FP), CX
@@ -3581,10 +3581,8 @@ TEXT ·requantizeAVX512(SB), NOSPLIT, $0-48
 	MOVL         bias+24(FP), BX
 	VMOVD        BX, X0
 	VPBROADCASTD X0, Z0
-	MOVSS        first+28(FP), X1
-	VBROADCASTSS X1, Z1
-	MOVSS        out+36(FP), X2
-	VBROADCASTSS X2, Z2
+	VBROADCASTSS first+28(FP), Z1
+	VBROADCASTSS out+36(FP), Z2
 	MOVL         zero+40(FP), BX
 	VMOVD        BX, X3
 	VPBROADCASTD X3, Z3
@@ -3601,8 +3599,7 @@ TEXT ·requantizeAVX512(SB), NOSPLIT, $0-48
 	MOVL         $0xcb800000, BX
 	VMOVD        BX, X7
 	VPBROADCASTD X7, Z7
-	MOVSS        second+32(FP), X8
-	VBROADCASTSS X8, Z8
+	VBROADCASTSS second+32(FP), Z8
 
 loop:
 	VMOVUPS   (CX), Z9
@@ -3628,7 +3625,7 @@ loop:
 	RET
 
 // func requantizeColumnsAVX512(dst *byte, sums *int32, n int, bias int32, second *float32, first float32, out float32, zero int32, low int32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·requantizeColumnsAVX512(SB), NOSPLIT, $0-56
 	MOVQ         dst+0(FP), AX
 	MOVQ         sums+8(FP), CX
@@ -3636,10 +3633,8 @@ TEXT ·requantizeColumnsAVX512(SB), NOSPLIT, $0-56
 	MOVL         bias+24(FP), BX
 	VMOVD        BX, X0
 	VPBROADCASTD X0, Z0
-	MOVSS        first+40(FP), X1
-	VBROADCASTSS X1, Z1
-	MOVSS        out+44(FP), X2
-	VBROADCASTSS X2, Z2
+	VBROADCASTSS first+40(FP), Z1
+	VBROADCASTSS out+44(FP), Z2
 	MOVL         zero+48(FP), BX
 	VMOVD        BX, X3
 	VPBROADCASTD X3, Z3
@@ -3683,13 +3678,12 @@ loop:
 	RET
 
 // func quantizeAVX512(dst *byte, x *float32, n int, out float32, zero int32, low int32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·quantizeAVX512(SB), NOSPLIT, $0-36
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        out+24(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS out+24(FP), Z0
 	MOVL         zero+28(FP), BX
 	VMOVD        BX, X1
 	VPBROADCASTD X1, Z1
@@ -3727,13 +3721,12 @@ loop:
 	RET
 
 // func dequantizeUAVX512(dst *float32, x *byte, n int, scale float32, zero int32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·dequantizeUAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        scale+24(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS scale+24(FP), Z0
 	MOVL         zero+28(FP), BX
 	VMOVD        BX, X1
 	VPBROADCASTD X1, Z1
@@ -3752,13 +3745,12 @@ loop:
 	RET
 
 // func dequantizeSAVX512(dst *float32, x *byte, n int, scale float32, zero int32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·dequantizeSAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        scale+24(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS scale+24(FP), Z0
 	MOVL         zero+28(FP), BX
 	VMOVD        BX, X1
 	VPBROADCASTD X1, Z1
@@ -3777,7 +3769,7 @@ loop:
 	RET
 
 // func requantizeAVX2(dst *byte, sums *int32, n int, bias int32, first float32, second float32, out float32, zero int32, low int32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·requantizeAVX2(SB), NOSPLIT, $0-48
 	MOVQ         dst+0(FP), AX
 	MOVQ         sums+8(FP), CX
@@ -3785,10 +3777,8 @@ TEXT ·requantizeAVX2(SB), NOSPLIT, $0-48
 	MOVL         bias+24(FP), BX
 	VMOVD        BX, X0
 	VPBROADCASTD X0, Y0
-	MOVSS        first+28(FP), X1
-	VBROADCASTSS X1, Y1
-	MOVSS        out+36(FP), X2
-	VBROADCASTSS X2, Y2
+	VBROADCASTSS first+28(FP), Y1
+	VBROADCASTSS out+36(FP), Y2
 	MOVL         zero+40(FP), BX
 	VMOVD        BX, X3
 	VPBROADCASTD X3, Y3
@@ -3805,8 +3795,7 @@ TEXT ·requantizeAVX2(SB), NOSPLIT, $0-48
 	MOVL         $0xcb800000, BX
 	VMOVD        BX, X7
 	VPBROADCASTD X7, Y7
-	MOVSS        second+32(FP), X8
-	VBROADCASTSS X8, Y8
+	VBROADCASTSS second+32(FP), Y8
 
 loop:
 	VMOVUPS      (CX), Y9
@@ -3838,7 +3827,7 @@ loop:
 	RET
 
 // func requantizeColumnsAVX2(dst *byte, sums *int32, n int, bias int32, second *float32, first float32, out float32, zero int32, low int32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·requantizeColumnsAVX2(SB), NOSPLIT, $0-56
 	MOVQ         dst+0(FP), AX
 	MOVQ         sums+8(FP), CX
@@ -3846,10 +3835,8 @@ TEXT ·requantizeColumnsAVX2(SB), NOSPLIT, $0-56
 	MOVL         bias+24(FP), BX
 	VMOVD        BX, X0
 	VPBROADCASTD X0, Y0
-	MOVSS        first+40(FP), X1
-	VBROADCASTSS X1, Y1
-	MOVSS        out+44(FP), X2
-	VBROADCASTSS X2, Y2
+	VBROADCASTSS first+40(FP), Y1
+	VBROADCASTSS out+44(FP), Y2
 	MOVL         zero+48(FP), BX
 	VMOVD        BX, X3
 	VPBROADCASTD X3, Y3
@@ -3899,13 +3886,12 @@ loop:
 	RET
 
 // func quantizeAVX2(dst *byte, x *float32, n int, out float32, zero int32, low int32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·quantizeAVX2(SB), NOSPLIT, $0-36
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        out+24(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS out+24(FP), Y0
 	MOVL         zero+28(FP), BX
 	VMOVD        BX, X1
 	VPBROADCASTD X1, Y1
@@ -3949,13 +3935,12 @@ loop:
 	RET
 
 // func dequantizeUAVX2(dst *float32, x *byte, n int, scale float32, zero int32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·dequantizeUAVX2(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        scale+24(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS scale+24(FP), Y0
 	MOVL         zero+28(FP), BX
 	VMOVD        BX, X1
 	VPBROADCASTD X1, Y1
@@ -3974,13 +3959,12 @@ loop:
 	RET
 
 // func dequantizeSAVX2(dst *float32, x *byte, n int, scale float32, zero int32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·dequantizeSAVX2(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        scale+24(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS scale+24(FP), Y0
 	MOVL         zero+28(FP), BX
 	VMOVD        BX, X1
 	VPBROADCASTD X1, Y1

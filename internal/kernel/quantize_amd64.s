@@ -66,23 +66,19 @@ loop:
 	RET
 
 // func cellIndexAVX512(dst *uint32, x *float32, n int, scale float32, limit float32, knee float64, half float64, last uint32)
-// Requires: AVX, AVX2, AVX512F, SSE, SSE2
+// Requires: AVX, AVX2, AVX512F
 TEXT ·cellIndexAVX512(SB), NOSPLIT, $0-52
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        scale+24(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        limit+28(FP), X1
-	VBROADCASTSS X1, Z1
+	VBROADCASTSS scale+24(FP), Z0
+	VBROADCASTSS limit+28(FP), Z1
 	MOVL         $0x00000000, BX
 	VMOVD        BX, X2
 	VPBROADCASTD X2, Z2
 	VSUBPS       Z1, Z2, Z2
-	MOVSD        knee+32(FP), X3
-	VBROADCASTSD X3, Z3
-	MOVSD        half+40(FP), X4
-	VBROADCASTSD X4, Z4
+	VBROADCASTSD knee+32(FP), Z3
+	VBROADCASTSD half+40(FP), Z4
 	MOVL         last+48(FP), BX
 	VMOVD        BX, X5
 	VPBROADCASTD X5, Z5
@@ -127,16 +123,14 @@ loop:
 	RET
 
 // func assign16AVX512(dst *uint8, x *float32, n int, heap *float32, scale float32, limit float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·assign16AVX512(SB), NOSPLIT, $0-40
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         heap+24(FP), DX
 	MOVQ         n+16(FP), BX
-	MOVSS        scale+32(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        limit+36(FP), X1
-	VBROADCASTSS X1, Z1
+	VBROADCASTSS scale+32(FP), Z0
+	VBROADCASTSS limit+36(FP), Z1
 	MOVL         $0x00000000, SI
 	VMOVD        SI, X2
 	VPBROADCASTD X2, Z2
@@ -181,16 +175,14 @@ loop:
 	RET
 
 // func assign256AVX512(dst *uint8, x *float32, n int, heap *float32, scale float32, limit float32)
-// Requires: AVX, AVX512DQ, AVX512F, SSE
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·assign256AVX512(SB), NOSPLIT, $0-40
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         heap+24(FP), DX
 	MOVQ         n+16(FP), BX
-	MOVSS        scale+32(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        limit+36(FP), X1
-	VBROADCASTSS X1, Z1
+	VBROADCASTSS scale+32(FP), Z0
+	VBROADCASTSS limit+36(FP), Z1
 	MOVL         $0x00000000, SI
 	VMOVD        SI, X2
 	VPBROADCASTD X2, Z2
@@ -285,21 +277,16 @@ loop:
 	RET
 
 // func roundClampAVX512(dst *uint8, x *float32, n int, scale float32, low float32, high float32, half float32, zero float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·roundClampAVX512(SB), NOSPLIT, $0-44
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        scale+24(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        low+28(FP), X1
-	VBROADCASTSS X1, Z1
-	MOVSS        high+32(FP), X2
-	VBROADCASTSS X2, Z2
-	MOVSS        half+36(FP), X3
-	VBROADCASTSS X3, Z3
-	MOVSS        zero+40(FP), X4
-	VBROADCASTSS X4, Z4
+	VBROADCASTSS scale+24(FP), Z0
+	VBROADCASTSS low+28(FP), Z1
+	VBROADCASTSS high+32(FP), Z2
+	VBROADCASTSS half+36(FP), Z3
+	VBROADCASTSS zero+40(FP), Z4
 
 loop:
 	VMOVUPS     (CX), Z5
@@ -320,14 +307,13 @@ loop:
 	RET
 
 // func decodeAVX512(dst *float32, codes *uint8, n int, table *float32, small int, scale float32)
-// Requires: AVX, AVX512DQ, AVX512F, SSE
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·decodeAVX512(SB), NOSPLIT, $0-44
 	MOVQ         dst+0(FP), AX
 	MOVQ         codes+8(FP), CX
 	MOVQ         table+24(FP), DX
 	MOVQ         n+16(FP), BX
-	MOVSS        scale+40(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS scale+40(FP), Z0
 	MOVQ         small+32(FP), SI
 	TESTQ        SI, SI
 	JNE          small
@@ -412,15 +398,14 @@ loopSmall:
 	RET
 
 // func projectAVX512(x *float32, codes *uint8, n int, table *float32, small int, scale float32, out *float64)
-// Requires: AVX, AVX512DQ, AVX512F, SSE
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·projectAVX512(SB), NOSPLIT, $0-56
 	MOVQ         x+0(FP), AX
 	MOVQ         codes+8(FP), CX
 	MOVQ         table+24(FP), DX
 	MOVQ         out+48(FP), BX
 	MOVQ         n+16(FP), SI
-	MOVSS        scale+40(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS scale+40(FP), Z0
 	MOVL         $0x00000000, DI
 	VMOVD        DI, X1
 	VPBROADCASTD X1, Z1
@@ -531,15 +516,14 @@ loopSmall:
 	RET
 
 // func codeErrorsAVX512(x *float32, codes *uint8, n int, table *float32, small int, scale float32, out *float64)
-// Requires: AVX, AVX512DQ, AVX512F, SSE
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·codeErrorsAVX512(SB), NOSPLIT, $0-56
 	MOVQ         x+0(FP), AX
 	MOVQ         codes+8(FP), CX
 	MOVQ         table+24(FP), DX
 	MOVQ         out+48(FP), BX
 	MOVQ         n+16(FP), SI
-	MOVSS        scale+40(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS scale+40(FP), Z0
 	MOVL         $0x00000000, DI
 	VMOVD        DI, X1
 	VPBROADCASTD X1, Z1
@@ -672,7 +656,7 @@ loopSmall:
 	RET
 
 // func cheapMovesAVX512(dst *uint32, x *float32, codes *uint8, n int, values *float32, steps *float32, small int, scale float32, unit float32, limit float32) (count int)
-// Requires: AVX, AVX512DQ, AVX512F, SSE
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·cheapMovesAVX512(SB), NOSPLIT, $0-80
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -680,12 +664,9 @@ TEXT ·cheapMovesAVX512(SB), NOSPLIT, $0-80
 	MOVQ         n+24(FP), BX
 	MOVQ         values+32(FP), SI
 	MOVQ         steps+40(FP), DI
-	MOVSS        scale+56(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        unit+60(FP), X1
-	VBROADCASTSS X1, Z1
-	MOVSS        limit+64(FP), X2
-	VBROADCASTSS X2, Z2
+	VBROADCASTSS scale+56(FP), Z0
+	VBROADCASTSS unit+60(FP), Z1
+	VBROADCASTSS limit+64(FP), Z2
 	MOVL         $0x00000000, R8
 	VMOVD        R8, X3
 	VPBROADCASTD X3, Z3
@@ -833,19 +814,15 @@ loopSmall0done:
 	RET
 
 // func gridErrorsAVX512(x *float32, n int, scale float32, half float32, low float32, high float32, out *float64)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·gridErrorsAVX512(SB), NOSPLIT, $0-40
 	MOVQ         x+0(FP), AX
 	MOVQ         out+32(FP), CX
 	MOVQ         n+8(FP), DX
-	MOVSS        scale+16(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        half+20(FP), X1
-	VBROADCASTSS X1, Z1
-	MOVSS        low+24(FP), X2
-	VBROADCASTSS X2, Z2
-	MOVSS        high+28(FP), X3
-	VBROADCASTSS X3, Z3
+	VBROADCASTSS scale+16(FP), Z0
+	VBROADCASTSS half+20(FP), Z1
+	VBROADCASTSS low+24(FP), Z2
+	VBROADCASTSS high+28(FP), Z3
 	MOVL         $0x00000000, BX
 	VMOVD        BX, X4
 	VPBROADCASTD X4, Z4
@@ -978,23 +955,19 @@ loop:
 	RET
 
 // func cellIndexAVX2(dst *uint32, x *float32, n int, scale float32, limit float32, knee float64, half float64, last uint32)
-// Requires: AVX, AVX2, SSE, SSE2
+// Requires: AVX, AVX2
 TEXT ·cellIndexAVX2(SB), NOSPLIT, $0-52
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        scale+24(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        limit+28(FP), X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS scale+24(FP), Y0
+	VBROADCASTSS limit+28(FP), Y1
 	MOVL         $0x00000000, BX
 	VMOVD        BX, X2
 	VPBROADCASTD X2, Y2
 	VSUBPS       Y1, Y2, Y2
-	MOVSD        knee+32(FP), X3
-	VBROADCASTSD X3, Y3
-	MOVSD        half+40(FP), X4
-	VBROADCASTSD X4, Y4
+	VBROADCASTSD knee+32(FP), Y3
+	VBROADCASTSD half+40(FP), Y4
 	MOVL         last+48(FP), BX
 	VMOVD        BX, X5
 	VPBROADCASTD X5, Y5
@@ -1064,16 +1037,14 @@ loop:
 	RET
 
 // func assign16AVX2(dst *uint8, x *float32, n int, heap *float32, scale float32, limit float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·assign16AVX2(SB), NOSPLIT, $0-40
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         heap+24(FP), DX
 	MOVQ         n+16(FP), BX
-	MOVSS        scale+32(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        limit+36(FP), X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS scale+32(FP), Y0
+	VBROADCASTSS limit+36(FP), Y1
 	MOVL         $0x00000000, SI
 	VMOVD        SI, X2
 	VPBROADCASTD X2, Y2
@@ -1148,16 +1119,14 @@ loop:
 	RET
 
 // func assign256AVX2(dst *uint8, x *float32, n int, heap *float32, scale float32, limit float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·assign256AVX2(SB), NOSPLIT, $0-40
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         heap+24(FP), DX
 	MOVQ         n+16(FP), BX
-	MOVSS        scale+32(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        limit+36(FP), X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS scale+32(FP), Y0
+	VBROADCASTSS limit+36(FP), Y1
 	MOVL         $0x00000000, SI
 	VMOVD        SI, X2
 	VPBROADCASTD X2, Y2
@@ -1279,21 +1248,16 @@ loop:
 	RET
 
 // func roundClampAVX2(dst *uint8, x *float32, n int, scale float32, low float32, high float32, half float32, zero float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·roundClampAVX2(SB), NOSPLIT, $0-44
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        scale+24(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        low+28(FP), X1
-	VBROADCASTSS X1, Y1
-	MOVSS        high+32(FP), X2
-	VBROADCASTSS X2, Y2
-	MOVSS        half+36(FP), X3
-	VBROADCASTSS X3, Y3
-	MOVSS        zero+40(FP), X4
-	VBROADCASTSS X4, Y4
+	VBROADCASTSS scale+24(FP), Y0
+	VBROADCASTSS low+28(FP), Y1
+	VBROADCASTSS high+32(FP), Y2
+	VBROADCASTSS half+36(FP), Y3
+	VBROADCASTSS zero+40(FP), Y4
 
 loop:
 	VMOVUPS      (CX), Y5
@@ -1330,14 +1294,13 @@ loop:
 	RET
 
 // func decodeAVX2(dst *float32, codes *uint8, n int, table *float32, small int, scale float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·decodeAVX2(SB), NOSPLIT, $0-44
 	MOVQ         dst+0(FP), AX
 	MOVQ         codes+8(FP), CX
 	MOVQ         table+24(FP), DX
 	MOVQ         n+16(FP), BX
-	MOVSS        scale+40(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS scale+40(FP), Y0
 	MOVQ         small+32(FP), SI
 	TESTQ        SI, SI
 	JNE          small
@@ -1388,15 +1351,14 @@ loopSmall:
 	RET
 
 // func projectAVX2(x *float32, codes *uint8, n int, table *float32, small int, scale float32, out *float64)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, AVX2, FMA3
 TEXT ·projectAVX2(SB), NOSPLIT, $0-56
 	MOVQ         x+0(FP), AX
 	MOVQ         codes+8(FP), CX
 	MOVQ         table+24(FP), DX
 	MOVQ         out+48(FP), BX
 	MOVQ         n+16(FP), SI
-	MOVSS        scale+40(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS scale+40(FP), Y0
 	MOVL         $0x00000000, DI
 	VMOVD        DI, X1
 	VPBROADCASTD X1, Y1
@@ -1499,15 +1461,14 @@ loopSmall:
 	RET
 
 // func codeErrorsAVX2(x *float32, codes *uint8, n int, table *float32, small int, scale float32, out *float64)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·codeErrorsAVX2(SB), NOSPLIT, $0-56
 	MOVQ         x+0(FP), AX
 	MOVQ         codes+8(FP), CX
 	MOVQ         table+24(FP), DX
 	MOVQ         out+48(FP), BX
 	MOVQ         n+16(FP), SI
-	MOVSS        scale+40(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS scale+40(FP), Y0
 	MOVL         $0x00000000, DI
 	VMOVD        DI, X1
 	VPBROADCASTD X1, Y1
@@ -1654,7 +1615,7 @@ loopSmall:
 	RET
 
 // func cheapMovesAVX2(dst *uint32, x *float32, codes *uint8, n int, values *float32, steps *float32, small int, scale float32, unit float32, limit float32) (count int)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·cheapMovesAVX2(SB), NOSPLIT, $0-80
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -1662,12 +1623,9 @@ TEXT ·cheapMovesAVX2(SB), NOSPLIT, $0-80
 	MOVQ         n+24(FP), BX
 	MOVQ         values+32(FP), SI
 	MOVQ         steps+40(FP), DI
-	MOVSS        scale+56(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        unit+60(FP), X1
-	VBROADCASTSS X1, Y1
-	MOVSS        limit+64(FP), X2
-	VBROADCASTSS X2, Y2
+	VBROADCASTSS scale+56(FP), Y0
+	VBROADCASTSS unit+60(FP), Y1
+	VBROADCASTSS limit+64(FP), Y2
 	MOVL         $0x00000000, R8
 	VMOVD        R8, X3
 	VPBROADCASTD X3, Y3
@@ -1844,19 +1802,15 @@ loopSmall1done:
 	RET
 
 // func gridErrorsAVX2(x *float32, n int, scale float32, half float32, low float32, high float32, out *float64)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, AVX2, FMA3
 TEXT ·gridErrorsAVX2(SB), NOSPLIT, $0-40
 	MOVQ         x+0(FP), AX
 	MOVQ         out+32(FP), CX
 	MOVQ         n+8(FP), DX
-	MOVSS        scale+16(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        half+20(FP), X1
-	VBROADCASTSS X1, Y1
-	MOVSS        low+24(FP), X2
-	VBROADCASTSS X2, Y2
-	MOVSS        high+28(FP), X3
-	VBROADCASTSS X3, Y3
+	VBROADCASTSS scale+16(FP), Y0
+	VBROADCASTSS half+20(FP), Y1
+	VBROADCASTSS low+24(FP), Y2
+	VBROADCASTSS high+28(FP), Y3
 	MOVL         $0x00000000, BX
 	VMOVD        BX, X4
 	VPBROADCASTD X4, Y4

@@ -5,15 +5,13 @@
 #include "textflag.h"
 
 // func clampAVX512(dst *float32, x *float32, n int, low float32, high float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·clampAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        low+24(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        high+28(FP), X1
-	VBROADCASTSS X1, Z1
+	VBROADCASTSS low+24(FP), Z0
+	VBROADCASTSS high+28(FP), Z1
 
 loop:
 	VMOVUPS (CX), Z2
@@ -28,13 +26,12 @@ loop:
 	RET
 
 // func leakyAVX512(dst *float32, x *float32, n int, slope float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·leakyAVX512(SB), NOSPLIT, $0-28
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        slope+24(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS slope+24(FP), Z0
 	MOVL         $0x00000000, BX
 	VMOVD        BX, X1
 	VPBROADCASTD X1, Z1
@@ -54,15 +51,13 @@ loop:
 	RET
 
 // func affineAVX512(dst *float32, x *float32, n int, scale float32, shift float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·affineAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        scale+24(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        shift+28(FP), X1
-	VBROADCASTSS X1, Z1
+	VBROADCASTSS scale+24(FP), Z0
+	VBROADCASTSS shift+28(FP), Z1
 
 loop:
 	VMOVUPS (CX), Z2
@@ -77,15 +72,13 @@ loop:
 	RET
 
 // func hardSigmoidAVX512(dst *float32, x *float32, n int, scale float32, shift float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·hardSigmoidAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        scale+24(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        shift+28(FP), X1
-	VBROADCASTSS X1, Z1
+	VBROADCASTSS scale+24(FP), Z0
+	VBROADCASTSS shift+28(FP), Z1
 	MOVL         $0x00000000, BX
 	VMOVD        BX, X2
 	VPBROADCASTD X2, Z2
@@ -108,15 +101,13 @@ loop:
 	RET
 
 // func hardSwishAVX512(dst *float32, x *float32, n int, scale float32, shift float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·hardSwishAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        scale+24(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        shift+28(FP), X1
-	VBROADCASTSS X1, Z1
+	VBROADCASTSS scale+24(FP), Z0
+	VBROADCASTSS shift+28(FP), Z1
 	MOVL         $0x00000000, BX
 	VMOVD        BX, X2
 	VPBROADCASTD X2, Z2
@@ -681,15 +672,13 @@ loopA:
 	RET
 
 // func clampAVX2(dst *float32, x *float32, n int, low float32, high float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX
 TEXT ·clampAVX2(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        low+24(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        high+28(FP), X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS low+24(FP), Y0
+	VBROADCASTSS high+28(FP), Y1
 
 loop:
 	VMOVUPS (CX), Y2
@@ -704,13 +693,12 @@ loop:
 	RET
 
 // func leakyAVX2(dst *float32, x *float32, n int, slope float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·leakyAVX2(SB), NOSPLIT, $0-28
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        slope+24(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS slope+24(FP), Y0
 	MOVL         $0x00000000, BX
 	VMOVD        BX, X1
 	VPBROADCASTD X1, Y1
@@ -730,15 +718,13 @@ loop:
 	RET
 
 // func affineAVX2(dst *float32, x *float32, n int, scale float32, shift float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX
 TEXT ·affineAVX2(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        scale+24(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        shift+28(FP), X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS scale+24(FP), Y0
+	VBROADCASTSS shift+28(FP), Y1
 
 loop:
 	VMOVUPS (CX), Y2
@@ -753,15 +739,13 @@ loop:
 	RET
 
 // func hardSigmoidAVX2(dst *float32, x *float32, n int, scale float32, shift float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·hardSigmoidAVX2(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        scale+24(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        shift+28(FP), X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS scale+24(FP), Y0
+	VBROADCASTSS shift+28(FP), Y1
 	MOVL         $0x00000000, BX
 	VMOVD        BX, X2
 	VPBROADCASTD X2, Y2
@@ -784,15 +768,13 @@ loop:
 	RET
 
 // func hardSwishAVX2(dst *float32, x *float32, n int, scale float32, shift float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·hardSwishAVX2(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        scale+24(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        shift+28(FP), X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS scale+24(FP), Y0
+	VBROADCASTSS shift+28(FP), Y1
 	MOVL         $0x00000000, BX
 	VMOVD        BX, X2
 	VPBROADCASTD X2, Y2

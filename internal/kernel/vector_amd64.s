@@ -293,14 +293,13 @@ loop:
 	RET
 
 // func expSumAVX512(sums *float64, dst *float32, x *float32, n int, top float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·expSumAVX512(SB), NOSPLIT, $0-36
 	MOVQ         sums+0(FP), AX
 	MOVQ         dst+8(FP), CX
 	MOVQ         x+16(FP), DX
 	MOVQ         n+24(FP), BX
-	MOVSS        top+32(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS top+32(FP), Z0
 	MOVL         $0xc2d00000, SI
 	VMOVD        SI, X1
 	VPBROADCASTD X1, Z1
@@ -672,13 +671,12 @@ loop:
 	RET
 
 // func squaresAVX512(dst *float64, x *float32, n int, mean float64)
-// Requires: AVX, AVX512F, SSE2
+// Requires: AVX, AVX512F
 TEXT ·squaresAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSD        mean+24(FP), X0
-	VBROADCASTSD X0, Z0
+	VBROADCASTSD mean+24(FP), Z0
 	MOVL         $0x00000000, BX
 	VMOVD        BX, X1
 	VPBROADCASTD X1, Z1
@@ -704,15 +702,13 @@ loop:
 	RET
 
 // func normalizeAVX512(dst *float32, x *float32, n int, mean float64, factor float64)
-// Requires: AVX, AVX512F, SSE2
+// Requires: AVX, AVX512F
 TEXT ·normalizeAVX512(SB), NOSPLIT, $0-40
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSD        mean+24(FP), X0
-	VBROADCASTSD X0, Z0
-	MOVSD        factor+32(FP), X1
-	VBROADCASTSD X1, Z1
+	VBROADCASTSD mean+24(FP), Z0
+	VBROADCASTSD factor+32(FP), Z1
 
 loop:
 	VCVTPS2PD (CX), Z2
@@ -733,16 +729,14 @@ loop:
 	RET
 
 // func mixAVX512(dst *float32, a *float32, b *float32, n int, wa float32, wb float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·mixAVX512(SB), NOSPLIT, $0-40
 	MOVQ         dst+0(FP), AX
 	MOVQ         a+8(FP), CX
 	MOVQ         b+16(FP), DX
 	MOVQ         n+24(FP), BX
-	MOVSS        wa+32(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        wb+36(FP), X1
-	VBROADCASTSS X1, Z1
+	VBROADCASTSS wa+32(FP), Z0
+	VBROADCASTSS wb+36(FP), Z1
 
 loop:
 	VMULPS  (CX), Z0, Z2
@@ -1459,15 +1453,13 @@ loop:
 	RET
 
 // func eluAVX512(dst *float32, x *float32, n int, positive float32, negative float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·eluAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        positive+24(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        negative+28(FP), X1
-	VBROADCASTSS X1, Z1
+	VBROADCASTSS positive+24(FP), Z0
+	VBROADCASTSS negative+28(FP), Z1
 	MOVL         $0x00000000, BX
 	VMOVD        BX, X2
 	VPBROADCASTD X2, Z2
@@ -2131,14 +2123,13 @@ loop:
 	RET
 
 // func expSumAVX2(sums *float64, dst *float32, x *float32, n int, top float32)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, AVX2, FMA3
 TEXT ·expSumAVX2(SB), NOSPLIT, $0-36
 	MOVQ         sums+0(FP), AX
 	MOVQ         dst+8(FP), CX
 	MOVQ         x+16(FP), DX
 	MOVQ         n+24(FP), BX
-	MOVSS        top+32(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS top+32(FP), Y0
 	MOVL         $0xc2d00000, SI
 	VMOVD        SI, X1
 	VPBROADCASTD X1, Y1
@@ -2672,13 +2663,12 @@ loop:
 	RET
 
 // func squaresAVX2(dst *float64, x *float32, n int, mean float64)
-// Requires: AVX, AVX2, SSE2
+// Requires: AVX, AVX2
 TEXT ·squaresAVX2(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSD        mean+24(FP), X0
-	VBROADCASTSD X0, Y0
+	VBROADCASTSD mean+24(FP), Y0
 	MOVL         $0x00000000, BX
 	VMOVD        BX, X1
 	VPBROADCASTD X1, Y1
@@ -2720,15 +2710,13 @@ loop:
 	RET
 
 // func normalizeAVX2(dst *float32, x *float32, n int, mean float64, factor float64)
-// Requires: AVX, AVX2, SSE2
+// Requires: AVX
 TEXT ·normalizeAVX2(SB), NOSPLIT, $0-40
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSD        mean+24(FP), X0
-	VBROADCASTSD X0, Y0
-	MOVSD        factor+32(FP), X1
-	VBROADCASTSD X1, Y1
+	VBROADCASTSD mean+24(FP), Y0
+	VBROADCASTSD factor+32(FP), Y1
 
 loop:
 	VCVTPS2PD  (CX), Y2
@@ -2759,16 +2747,14 @@ loop:
 	RET
 
 // func mixAVX2(dst *float32, a *float32, b *float32, n int, wa float32, wb float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX
 TEXT ·mixAVX2(SB), NOSPLIT, $0-40
 	MOVQ         dst+0(FP), AX
 	MOVQ         a+8(FP), CX
 	MOVQ         b+16(FP), DX
 	MOVQ         n+24(FP), BX
-	MOVSS        wa+32(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        wb+36(FP), X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS wa+32(FP), Y0
+	VBROADCASTSS wb+36(FP), Y1
 
 loop:
 	VMULPS  (CX), Y0, Y2
@@ -3303,15 +3289,13 @@ DATA lanes41a00000<>+28(SB)/4, $0x41a00000
 GLOBL lanes41a00000<>(SB), RODATA|NOPTR, $32
 
 // func eluAVX2(dst *float32, x *float32, n int, positive float32, negative float32)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, AVX2, FMA3
 TEXT ·eluAVX2(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        positive+24(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        negative+28(FP), X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS positive+24(FP), Y0
+	VBROADCASTSS negative+28(FP), Y1
 	MOVL         $0x00000000, BX
 	VMOVD        BX, X2
 	VPBROADCASTD X2, Y2

@@ -23,10 +23,19 @@ func (l lanes) bytes() int { return 4 * l.count }
 
 // float broadcasts a parameter.
 func (l lanes) float(name string) reg.VecVirtual {
-	v, x := l.make(), XMM()
-	Load(Param(name), x)
-	VBROADCASTSS(x, v)
+	v := l.make()
+	VBROADCASTSS(memory(name), v)
 	return v
+}
+
+// memory is where a parameter stands. Load would take MOVSS or MOVSD to read a float: of the time before AVX, they cost
+// some processors a hundred nanoseconds where the upper halves of registers are in use.
+func memory(name string) Mem {
+	c, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return c.Addr
 }
 
 // bits broadcasts 32 bits.

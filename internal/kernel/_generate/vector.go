@@ -175,9 +175,8 @@ func (l lanes) largest() {
 
 // double broadcasts a parameter of float64.
 func (l lanes) double(name string) reg.VecVirtual {
-	v, x := l.make(), XMM()
-	Load(Param(name), x)
-	VBROADCASTSD(x, v)
+	v := l.make()
+	VBROADCASTSD(memory(name), v)
 	return v
 }
 
