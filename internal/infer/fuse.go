@@ -85,12 +85,23 @@ type fusion struct {
 func newFusion(g *graph) *fusion {
 	n := len(g.names)
 	z := &fusion{g: g, nodes: make([]*node, len(g.nodes)), uses: make([]int, n), reader: make([]int, n), maker: make([]int, n), names: g.names, consts: g.consts}
-	for slot := range z.maker {
-		z.maker[slot], z.reader[slot] = -1, -1
-	}
 	for i, nd := range g.nodes {
 		c := *nd
 		z.nodes[i] = &c
+	}
+	z.recount()
+	return z
+}
+
+// recount notes who reads and who makes what stands in each slot.
+func (z *fusion) recount() {
+	for slot := range z.maker {
+		z.maker[slot], z.reader[slot], z.uses[slot] = -1, -1, 0
+	}
+	for i, nd := range z.nodes {
+		if nd == nil {
+			continue
+		}
 		for _, slot := range nd.in {
 			if slot >= 0 {
 				z.uses[slot]++
@@ -108,10 +119,9 @@ func newFusion(g *graph) *fusion {
 			}
 		}
 	}
-	for _, slot := range g.outputs {
+	for _, slot := range z.g.outputs {
 		z.uses[slot] += 2
 	}
-	return z
 }
 
 // next returns the only node that reads the first output of node i, and does so once; -1 where there is none, or where

@@ -28,9 +28,9 @@ type weightCodes struct {
 	axis               int64
 }
 
-// keepCodes notes the operands of a folded DequantizeLinear of bytes.
+// keepCodes notes the operands of a folded DequantizeLinear of bytes, or of a bias in int32.
 func (g *graph) keepCodes(nd *node, in []*onnxio.Array) {
-	if !nd.standard || nd.OpType != "DequantizeLinear" || !isByte(in[0]) || in[1].Type != onnxio.Float || nd.intOr("block_size", 0) != 0 {
+	if !nd.standard || nd.OpType != "DequantizeLinear" || !isByte(in[0]) && in[0].Type != onnxio.Int32 || in[1].Type != onnxio.Float || nd.intOr("block_size", 0) != 0 {
 		return
 	}
 	if g.codes == nil {
@@ -46,8 +46,9 @@ type quantized struct {
 	scale           float32
 	zero, low, high int32
 	typ             onnxio.DataType
-	places          []int // of the nodes from source to value, or of the DequantizeLinear
-	used, made      bool  // a product reads the codes; a group computes them
+	places          []int  // of the nodes from source to value, or of the DequantizeLinear
+	used, made      bool   // somebody reads the codes; a group computes them
+	move            *moved // what moves codes to make these; nil for others
 }
 
 // chainCodes is how many of the nodes of a quantization in float32 make codes; the others make a value of them.
@@ -59,41 +60,61 @@ type quantization struct {
 	values  map[int]*quantized // by slot of the value
 	sources map[int]*quantized // by the slot that is quantized, where nobody else reads it
 	list    []*quantized
-	count   int // groups
+	tables  map[int]function   // by slot of codes: of which others they are a function
+	spans   map[int][]function // by slot of a value, the nearest codes first
+	behind  []placedNode       // nodes to be put in
+	count   int                // groups
 }
 
-// quantize puts products of codes in the place of products of what they stand for, and reports whether it found any.
+// quantize puts operators on codes in the place of operators on what they stand for, and reports whether it found any.
+// Nodes are taken in the order in which they run: what a node reads has its codes by then.
 func (z *fusion) quantize() bool {
-	if len(z.g.codes) == 0 || !kernel.BytesPay() {
+	if !kernel.BytesPay() {
 		return false
 	}
-	q := &quantization{fusion: z, values: map[int]*quantized{}, sources: map[int]*quantized{}}
+	q := &quantization{fusion: z, values: map[int]*quantized{}, sources: map[int]*quantized{}, tables: map[int]function{}, spans: map[int][]function{}}
 	for i, nd := range z.nodes {
-		switch {
-		case !nd.standard:
-		case nd.OpType == "DequantizeLinear":
-			q.dequantizer(i)
-		case nd.OpType == "Div":
+		if nd.standard && nd.OpType == "Div" {
 			q.chain(i)
 		}
 	}
 	for i, nd := range z.nodes {
-		if nd == nil || !nd.standard {
-			continue
-		}
-		switch nd.OpType {
-		case "Conv":
-			q.convolution(i)
-		case "MatMul", "Gemm":
-			q.product(i)
-		case "Add":
-			q.sum(i)
+		if nd != nil && nd.standard && nd.parts == nil && nd.fast == nil {
+			q.take(i)
 		}
 	}
 	for _, v := range q.list {
 		q.settle(v)
 	}
+	q.insert()
+	z.prune()
 	return q.count > 0
+}
+
+// take puts what runs on codes in the place of the group that begins with node i, where there is such a thing.
+func (q *quantization) take(i int) {
+	switch q.nodes[i].OpType {
+	case "DequantizeLinear":
+		q.dequantizer(i)
+	case "QuantizeLinear":
+		q.quantizer(i)
+	case "Conv":
+		q.convolution(i)
+	case "MatMul", "Gemm":
+		q.product(i)
+	case "AveragePool", "GlobalAveragePool":
+		q.mean(i)
+	case "Concat":
+		q.concat(i)
+	case "Add", "Mul":
+		if !q.span(i) {
+			q.pair(i)
+		}
+	default:
+		if !q.span(i) {
+			q.mover(i)
+		}
+	}
 }
 
 // point returns the number of input k of node i where that is a constant whole number of one element.
@@ -124,6 +145,13 @@ func (q *quantization) dequantizer(i int) {
 func (q *quantization) note(v *quantized) {
 	q.values[v.value] = v
 	q.list = append(q.list, v)
+	if v.source >= 0 {
+		return
+	}
+	q.spans[v.value] = []function{{base: v, y: v.decoded()}}
+	if f, ok := q.tables[v.codes]; ok {
+		q.spans[v.value] = append(q.spans[v.value], f.after(v))
+	}
 }
 
 // chain notes a quantization in float32 that starts with the Div at place i.
@@ -175,17 +203,22 @@ func (q *quantization) slot(slot int) int {
 }
 
 // place puts a node that reads codes, or makes them, in the place of others; nd gives it its name.
-func (q *quantization) place(places []int, nd *node, in, out []int, elem onnxio.DataType, fast fastFunc) {
+func (q *quantization) place(places []int, nd *node, in, out []int, elem onnxio.DataType, fast fastFunc) *node {
 	for _, i := range places {
 		q.nodes[i] = nil
 	}
-	q.nodes[places[len(places)-1]] = &node{Node: nd.Node, where: nd.where, in: in, out: out, fast: fast, elem: elem}
+	made := &node{Node: nd.Node, where: nd.where, in: in, out: out, fast: fast, elem: elem}
+	q.nodes[places[len(places)-1]] = made
+	return made
 }
 
-// take counts a group that reads the codes of v instead of its value.
-func (q *quantization) take(v *quantized) {
+// read counts a group that reads the codes of v instead of its value, and has them made.
+func (q *quantization) read(v *quantized) {
 	v.used = true
 	q.uses[v.value]--
+	if v.move != nil {
+		q.move(v.move)
+	}
 }
 
 // target is what a group writes.
@@ -201,23 +234,57 @@ type target struct {
 func (q *quantization) target(places []int) ([]int, target) {
 	last := places[len(places)-1]
 	out := q.nodes[last].out[0]
-	float := target{slot: out, typ: onnxio.Float}
 	if v := q.sources[out]; v != nil {
 		v.made = true
 		q.nodes[v.places[0]], q.nodes[v.places[1]], q.nodes[v.places[2]] = nil, nil, nil
 		return places, target{v.codes, true, v.scale, v.zero, v.low, v.high, v.typ}
 	}
-	k := q.next(last)
-	if !q.is(k, "QuantizeLinear") || q.nodes[k].in[0] != out || q.absent(k, 2) || q.nodes[k].intOr("block_size", 0) != 0 {
-		return places, float
+	if k := q.next(last); q.is(k, "QuantizeLinear") && q.nodes[k].in[0] == out {
+		if more, t, ok := q.quantizing(k); ok {
+			return append(places, more...), t
+		}
 	}
-	zero, nd := q.g.consts[q.nodes[k].in[2]], q.nodes[k]
+	return places, target{slot: out, typ: onnxio.Float}
+}
+
+// quantizing returns what the QuantizeLinear at place k writes, to one scale, with a Clip of its codes that nobody else
+// reads.
+func (q *quantization) quantizing(k int) (places []int, t target, ok bool) {
+	nd := q.nodes[k]
+	if q.absent(k, 2) || nd.intOr("block_size", 0) != 0 || nd.intOr("precision", 1) > 1 {
+		return nil, t, false
+	}
+	zero := q.g.consts[nd.in[2]]
 	scale, ok := q.step(k, 1)
-	if !ok || zero == nil || !isByte(zero) || zero.Len() != 1 || nd.intOr("precision", 1) > 1 {
-		return places, float
+	if !ok || zero == nil || !isByte(zero) || zero.Len() != 1 {
+		return nil, t, false
 	}
 	low, high := integerRange(zero.Type)
-	return append(places, k), target{nd.out[0], true, scale, int32(zero.Ints()[0]), int32(low), int32(high), zero.Type}
+	t = target{nd.out[0], true, scale, int32(zero.Ints()[0]), int32(low), int32(high), zero.Type}
+	places = []int{k}
+	if c := q.next(k); q.is(c, "Clip") && q.nodes[c].in[0] == t.slot {
+		if low, high, ok := q.byteBounds(c, t.typ); ok && low <= high {
+			t.slot, t.low, t.high = q.nodes[c].out[0], max(t.low, low), min(t.high, high)
+			places = append(places, c)
+		}
+	}
+	return places, t, true
+}
+
+// byteBounds returns the constant bounds of a Clip of bytes.
+func (q *quantization) byteBounds(c int, t onnxio.DataType) (low, high int32, ok bool) {
+	l, h := integerRange(t)
+	for i, p := range []*int64{&l, &h} {
+		if q.absent(c, i+1) {
+			continue
+		}
+		v := q.g.consts[q.nodes[c].in[i+1]]
+		if v == nil || v.Type != t || v.Len() != 1 {
+			return 0, 0, false
+		}
+		*p = v.Ints()[0]
+	}
+	return int32(l), int32(h), true
 }
 
 // bound limits the codes to those of what lies within the bounds of an activation.
@@ -232,7 +299,11 @@ func (t *target) bound(a tail) {
 
 // settle computes the codes of a quantization that nobody computes yet, and its value where somebody still reads that.
 func (q *quantization) settle(v *quantized) {
-	if v.source < 0 {
+	switch {
+	case v.move != nil:
+		q.settleMoved(v)
+		return
+	case v.source < 0:
 		if q.uses[v.value] == 0 {
 			q.nodes[v.places[0]] = nil
 		}
@@ -254,6 +325,41 @@ func (q *quantization) settle(v *quantized) {
 		return
 	}
 	q.place([]int{end}, q.g.nodes[end], []int{v.codes}, []int{v.value}, v.typ, v.decode)
+}
+
+// decoded returns what the codes 0 to 255 stand for, in the order of their bytes.
+func (v *quantized) decoded() []float32 {
+	y := make([]float32, 256)
+	codes := make([]uint8, 256)
+	for i := range codes {
+		codes[i] = uint8(i)
+	}
+	kernel.Dequantize(y, codes, v.scale, v.zero, v.typ == onnxio.Int8)
+	return y
+}
+
+// prune takes out nodes whose results somebody read and nobody does any more, of those that do nothing else.
+func (z *fusion) prune() {
+	before := newFusion(z.g).uses
+	z.recount()
+	for i := len(z.nodes) - 1; i >= 0; i-- {
+		nd := z.nodes[i]
+		if nd == nil || !nd.pure && nd.fast == nil || len(nd.subs) > 0 {
+			continue
+		}
+		read := func(slot int) bool { return slot >= 0 && z.uses[slot] > 0 }
+		was := func(slot int) bool { return slot >= len(before) || slot >= 0 && before[slot] > 0 }
+		if slices.ContainsFunc(nd.out, read) || !slices.ContainsFunc(nd.out, was) {
+			continue
+		}
+		z.nodes[i] = nil
+		for _, slot := range nd.in {
+			if slot >= 0 {
+				z.uses[slot]--
+			}
+		}
+	}
+	z.recount()
 }
 
 // encode quantizes x.

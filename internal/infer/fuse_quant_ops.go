@@ -42,14 +42,14 @@ func (q *quantization) convolution(i int) {
 	if !isConv || x == nil || !ok || q.nodes[i].in[0] != x.value || conv.group < 1 || len(w.codes.Shape) < 3 {
 		return
 	}
-	m, ok := q.biasMap(i, len(scales))
+	m, bias, ok := q.biasMap(i, x, scales)
 	b, signed := signedWeights(w.codes, w.zero, len(scales), true)
 	if !ok || !signed {
 		return
 	}
 	terms := w.codes.Len() / len(scales)
 	zero, _ := byteZero(x.typ, x.zero)
-	shifts, ok := b.shifts(zero, terms, nil)
+	shifts, ok := b.shifts(zero, terms, bias)
 	if !ok {
 		return
 	}
@@ -61,13 +61,6 @@ func (q *quantization) convolution(i int) {
 			places, f.tail = append(places, k), t
 		}
 	}
-	f.finish = kernel.Finish{Bias: shifts, First: x.scale, Second: make([]float32, len(scales)), Shift: make([]float32, len(scales))}
-	for o, s := range scales {
-		f.finish.Second[o], f.finish.Shift[o] = float32(float64(s)*m.scale[o]), float32(m.shift[o])
-		if f.finish.Second[o]-f.finish.Second[o] != 0 || f.finish.Shift[o]-f.finish.Shift[o] != 0 { // no code for NaN
-			return
-		}
-	}
 	deep := w.codes.Shape[1] == 1 && conv.group == len(scales)
 	if deep && (f.tail.f != nil || !q.quantizes(places)) { // a depthwise kernel on bytes makes bytes
 		return
@@ -76,23 +69,74 @@ func (q *quantization) convolution(i int) {
 		places, f.to = q.target(places)
 		f.to.bound(f.tail)
 	}
+	if f.finish, ok = f.to.finish(x, scales, m, shifts); !ok {
+		return
+	}
 	b.filters = kernel.PackByteFilters(b.data, b.zeros, len(scales), terms)
-	q.take(x)
+	q.read(x)
 	q.count++
-	q.place(places, q.nodes[places[len(places)-1]], []int{x.codes}, []int{f.to.slot}, x.typ, f.run)
+	q.place(places, q.nodes[places[len(places)-1]], []int{x.codes}, []int{f.to.slot}, x.typ, f.run).state = f
 }
 
-// biasMap is the map by channel of the bias of the Conv at place i.
-func (q *quantization) biasMap(i, outs int) (*channelMap, bool) {
-	m, bias := identityMap(outs), q.constant(i, 2)
+// biasMap is the map by channel of the bias of the node at place i, or its codes, where those are of the scale of sums.
+func (q *quantization) biasMap(i int, x *quantized, scales []float32) (*channelMap, points, bool) {
+	m, bias := identityMap(len(scales)), q.constant(i, 2)
 	switch {
 	case q.absent(i, 2):
-		return m, true
-	case bias == nil || !equalShape(bias.Shape, []int{outs}):
-		return nil, false
+		return m, nil, true
+	case bias == nil || !equalShape(bias.Shape, []int{len(scales)}):
+		return nil, nil, false
+	}
+	if codes := q.sumCodes(q.nodes[i].in[2], x, scales); codes != nil {
+		return m, codes, true
 	}
 	m.follow(nil, func(c int) float64 { return float64(bias.F32()[c]) })
-	return m, true
+	return m, nil, true
+}
+
+// sumCodes returns the codes in int32 behind a constant, where their scales are those of sums of x's codes by weights of
+// these scales, give or take what rounding does; nil for others.
+func (q *quantization) sumCodes(slot int, x *quantized, scales []float32) points {
+	b, ok := q.g.codes[slot]
+	if !ok || b.codes.Type != onnxio.Int32 || b.codes.Len() != len(scales) {
+		return nil
+	}
+	for _, zero := range zeroPoints(b.zero) {
+		if zero != 0 {
+			return nil
+		}
+	}
+	steps := b.scale.F32()
+	for o, s := range scales {
+		step, want := steps[min(o, len(steps)-1)], float64(s)*float64(x.scale)
+		if !(math.Abs(float64(step)-want) <= sumScaleWithin*want) {
+			return nil
+		}
+	}
+	return b.codes.Ints()
+}
+
+// sumScaleWithin is how far apart scales of sums and of a bias may be, in parts of them: some roundings of float32.
+const sumScaleWithin = 1e-6
+
+// finish returns how sums of codes of x become what t holds: y = float32(sum + bias) * factor + shift, in steps of the
+// codes, or in units of floats; false where a number is not finite: a NaN has no code.
+func (t *target) finish(x *quantized, scales []float32, m *channelMap, bias []int32) (kernel.Finish, bool) {
+	f := kernel.Finish{Bias: bias, First: 1, Second: make([]float32, len(scales)), Shift: make([]float32, len(scales))}
+	for o, s := range scales {
+		step := float64(x.scale * s)
+		if m.scale[o] != 1 {
+			step = float64(x.scale) * float64(s) * m.scale[o]
+		}
+		f.Second[o], f.Shift[o] = float32(step), float32(m.shift[o])
+		if t.codes {
+			f.Second[o], f.Shift[o] = float32(step)/t.scale, float32(m.shift[o]/float64(t.scale))
+		}
+		if f.Second[o]-f.Second[o] != 0 || f.Shift[o]-f.Shift[o] != 0 {
+			return f, false
+		}
+	}
+	return f, true
 }
 
 // mapped returns the places of node i and of the maps by channel that follow it, which m takes.
@@ -127,7 +171,7 @@ func (f *quantConv) run(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
 	x, filters := byteData(in[0]), f.weights.filters
 	if f.to.codes {
 		filters.ConvBytesTo(byteData(out), x, flip, uint8(zero), p.n, p.c, f.group, p.k,
-			&kernel.ByteFinish{Finish: f.finish, Out: f.to.scale, Zero: f.to.zero, Low: f.to.low, High: f.to.high}, r.threads)
+			&kernel.ByteFinish{Finish: f.finish, Out: 1, Zero: f.to.zero, Low: f.to.low, High: f.to.high}, r.threads)
 		return out, nil
 	}
 	low, high := float32(math.Inf(-1)), float32(math.Inf(1))
@@ -139,15 +183,14 @@ func (f *quantConv) run(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
 	return out, nil
 }
 
-// quantProduct is MatMul or Gemm of codes, with a bias for each column and an activation.
+// quantProduct is MatMul or Gemm of codes, with a bias for each column, an activation and codes again.
 type quantProduct struct {
 	weights *byteWeights
 	k, n    int
-	scales  []float32 // of x and of each column
-	bias    []float32 // nil for none
-	rank    int       // that the result must have; 0 for any
+	rank    int // that the result must have; 0 for any
 	x       *quantized
-	zero    *onnxio.Array // of x
+	finish  kernel.Finish
+	to      target
 	tail    tail
 }
 
@@ -170,22 +213,24 @@ func (q *quantization) product(i int) {
 	if axis == 0 {
 		codes = transposedBytes(codes)
 	}
-	f := &quantProduct{k: plain.right.k, n: plain.right.n, x: x, zero: &onnxio.Array{Type: x.typ, Shape: []int{}}}
+	f := &quantProduct{k: plain.right.k, n: plain.right.n, x: x}
 	b, ok := signedWeights(codes, w.zero, f.n, false)
 	if !ok || f.k > maxByteTerms/2 {
 		return
 	}
-	f.zero.Data = []uint8{uint8(x.zero)}
-	if x.typ == onnxio.Int8 {
-		f.zero.Data = []int8{int8(x.zero)}
-	}
 	places := []int{i}
-	k, out := q.next(i), q.nodes[i].out[0]
+	k, out, biasAt := q.next(i), q.nodes[i].out[0], -1
+	if plain.gemm != nil && plain.gemm.beta == 1 && !q.absent(i, 2) {
+		biasAt = q.nodes[i].in[2]
+	}
 	if plain.bias == nil && q.is(k, "Add") {
 		if other := q.other(k, out); other >= 0 && q.g.consts[other] != nil && plain.addBias(q.g.consts[other], 1) {
-			places, out = append(places, k), q.nodes[k].out[0]
+			places, out, biasAt = append(places, k), q.nodes[k].out[0], other
 			k = q.next(k)
 		}
+	}
+	if plain.rank > 2 { // a result may grow
+		return
 	}
 	if t, ok := q.tail(k, out); ok {
 		places, f.tail = append(places, k), t
@@ -193,21 +238,24 @@ func (q *quantization) product(i int) {
 	if plain.gemm != nil {
 		f.rank = 2
 	}
-	b.columns = kernel.PackByteColumns(b.data, f.k, f.n)
-	f.weights, f.bias = b, plain.bias
-	if f.bias == nil {
-		f.bias = make([]float32, f.n)
+	if f.to = (target{slot: q.nodes[places[len(places)-1]].out[0], typ: onnxio.Float}); f.tail.f == nil {
+		places, f.to = q.target(places)
+		f.to.bound(f.tail)
 	}
-	for _, s := range scales {
-		f.scales = append(f.scales, x.scale*s)
+	m, bias := identityMap(f.n), q.sumCodes(biasAt, x, scales)
+	if bias == nil && plain.bias != nil {
+		m.follow(nil, func(c int) float64 { return float64(plain.bias[c]) })
 	}
-	if plain.rank > 2 { // a result may grow
+	zero, _ := byteZero(x.typ, x.zero)
+	shifts, ok := b.shifts(zero, f.k, bias)
+	if f.finish, ok = f.to.finish(x, scales, m, shifts); !ok || shifts == nil {
 		return
 	}
-	q.take(x)
+	b.columns = kernel.PackByteColumns(b.data, f.k, f.n)
+	f.weights = b
+	q.read(x)
 	q.count++
-	last := q.nodes[places[len(places)-1]]
-	q.place(places, last, []int{x.codes}, last.out, x.typ, f.run)
+	q.place(places, q.nodes[places[len(places)-1]], []int{x.codes}, []int{f.to.slot}, x.typ, f.run).state = f
 }
 
 // transposedBytes returns a matrix of bytes transposed.
@@ -228,82 +276,45 @@ func (f *quantProduct) run(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
 	if len(s) < 2 || f.rank != 0 && len(s) != f.rank || s[len(s)-1] != f.k || in[0].Len() == 0 {
 		return nil, nil
 	}
-	out, err := r.blank(onnxio.Float, append(slices.Clone(s[:len(s)-1]), f.n)...)
+	out, err := r.blank(f.to.typ, append(slices.Clone(s[:len(s)-1]), f.n)...)
 	if err != nil {
 		return nil, nil
 	}
-	sums, err := r.matmulBytes(in[0], f.zero, f.weights, f.k, f.n)
-	if err != nil || sums == nil {
-		return nil, nil
-	}
-	dst := out.F32()
-	r.rows(len(dst)/f.n, f.n, func(i int) {
-		row := dst[i*f.n : (i+1)*f.n]
-		for j, v := range sums[i*f.n : (i+1)*f.n] {
-			row[j] = float32(float32(v)*f.scales[j]) + f.bias[j]
-		}
-		if f.tail.clamp {
-			kernel.Clamp(row, row, f.tail.low, f.tail.high)
-		}
-	})
-	f.tail.rest(r, dst)
-	return out, nil
-}
-
-// quantSum is the sum of two values of which there are codes, quantized again.
-type quantSum struct {
-	a, b *quantized
-	to   target
-	tail tail
-}
-
-// sum puts a sum of codes in the place of the Add at place i and what follows it, where that is quantized.
-func (q *quantization) sum(i int) {
-	nd := q.nodes[i]
-	f := &quantSum{a: q.values[nd.in[0]], b: q.values[nd.in[1]]}
-	if f.a == nil || f.b == nil || f.a == f.b || f.a.typ != f.b.typ {
-		return
-	}
-	places := []int{i}
-	if k := q.next(i); k >= 0 {
-		if t, ok := q.tail(k, nd.out[0]); ok {
-			places, f.tail = append(places, k), t
-		}
-	}
-	if !q.quantizes(places) {
-		return
-	}
-	last := q.nodes[places[len(places)-1]]
-	if places, f.to = q.target(places); !f.to.codes {
-		return
-	}
-	q.take(f.a)
-	q.take(f.b)
-	q.count++
-	q.place(places, last, []int{f.a.codes, f.b.codes}, []int{f.to.slot}, f.a.typ, f.run)
-}
-
-// run adds in float32, in the order of the graph: its codes are those of the graph.
-func (f *quantSum) run(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
-	if !equalShape(in[0].Shape, in[1].Shape) {
-		return nil, nil
-	}
-	out, err := r.blank(f.to.typ, in[0].Shape...)
+	rows := in[0].Len() / f.k
+	sums, err := r.int32s(rows * f.n)
 	if err != nil {
 		return nil, nil
 	}
-	dst, a, b := byteData(out), byteData(in[0]), byteData(in[1])
-	signed := f.a.typ == onnxio.Int8
-	kernel.Parallel(r.threads, (len(dst)+encodeRun-1)/encodeRun, func(i int) {
-		var x, y [encodeRun]float32
-		lo, hi := i*encodeRun, min(len(dst), (i+1)*encodeRun)
-		u, v := x[:hi-lo], y[:hi-lo]
-		kernel.Dequantize(u, a[lo:hi], f.a.scale, f.a.zero, signed)
-		kernel.Dequantize(v, b[lo:hi], f.b.scale, f.b.zero, signed)
-		kernel.Add(u, u, v, 1, 1)
-		f.tail.apply(u, u)
-		kernel.Quantize(dst[lo:hi], u, f.to.scale, f.to.zero, f.to.typ == onnxio.Int8)
-		limitCodes(dst[lo:hi], f.to.low, f.to.high)
+	x := byteData(in[0])
+	if _, flip := byteZero(f.x.typ, f.x.zero); flip != 0 {
+		x = flipped(x)
+	}
+	f.weights.columns.Product(sums, x, rows, r.threads)
+	low, high := float32(math.Inf(-1)), float32(math.Inf(1))
+	if f.tail.clamp {
+		low, high = f.tail.low, f.tail.high
+	}
+	bytes := &kernel.ByteFinish{Finish: f.finish, Out: 1, Zero: f.to.zero, Low: f.to.low, High: f.to.high}
+	floats := &kernel.FloatFinish{Finish: f.finish, Low: low, High: high}
+	r.rows(rows, f.n, func(i int) {
+		row := sums[i*f.n : (i+1)*f.n]
+		if f.weights.zeros != nil {
+			seen := int32(0)
+			for _, v := range x[i*f.k : (i+1)*f.k] {
+				seen += int32(v)
+			}
+			for j := range row {
+				row[j] -= f.weights.zeros[j] * seen
+			}
+		}
+		if f.to.codes {
+			bytes.Columns(byteData(out)[i*f.n:(i+1)*f.n], row)
+		} else {
+			floats.Columns(out.F32()[i*f.n:(i+1)*f.n], row)
+		}
 	})
+	if !f.to.codes {
+		f.tail.rest(r, out.F32())
+	}
 	return out, nil
 }

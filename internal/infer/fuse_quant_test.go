@@ -123,6 +123,17 @@ func quantCases() []fusionCase {
 	stats["s"].F32()[3] = 0 // a channel without scale
 	matrix := arrays{"w": randomCodes(1, onnxio.Uint8, 40, 24), "ws": scales(2, 0.01, 40), "wz": randomCodes(3, onnxio.Uint8, 40), "b": noise(4, 40)}
 	square := arrays{"w": randomCodes(1, onnxio.Int8, 24, 24), "ws": scales(2, 0.01, 24), "wz": onnxio.NewArray(onnxio.Int8, 24), "b": noise(4, 24)}
+	q := func(in, out, scale, zero string) []*onnxio.Node {
+		return one(newNode("QuantizeLinear", in+" "+scale+" "+zero, out+".q"), newNode("DequantizeLinear", out+".q "+scale+" "+zero, out))
+	}
+	cr := join(pair, deq, conv(), relu, q("r", "d", "ys", "yz")) // codes of a convolution
+	more := arrays{"rs": scalar(0.03107), "rz": byteScalar(90), "rz2": byteScalar(7), "axes": onnxio.Int64s([]int64{1}, 1), "from": onnxio.Int64s([]int64{3}, 1), "to": onnxio.Int64s([]int64{14}, 1),
+		"flat": onnxio.Int64s([]int64{1, 16, -1}, 3), "pads": onnxio.Int64s([]int64{0, 0, 1, 0, 0, 0, 0, 2}, 8), "twice": onnxio.Floats([]float32{1, 1, 2, 2}, 4), "three": scalar(3), "six": scalar(6), "zero": scalar(0),
+		"lo8": byteScalar(0), "hi8": byteScalar(63), "s63": scalar(0.13), "parts": onnxio.Int64s([]int64{5, 11}, 2),
+		"ib": {Type: onnxio.Int32, Shape: []int{16}, Data: []int32{1, -900, 33, 4000, 5, 6, -7, 800, 9, -10, 11, 12, 1300, 14, 15, 16}}, "is": onnxio.NewArray(onnxio.Float, 16), "iz": onnxio.NewArray(onnxio.Int32, 16)}
+	for o, v := range base(nil)["ws"].F32() {
+		more["is"].F32()[o] = v * 0.02
+	}
 	c := func(name string, consts arrays, x *onnxio.Array, nodes []*onnxio.Node, want ...string) fusionCase {
 		return fusionCase{name: name, nodes: nodes, consts: base(consts), x: x, want: want}
 	}
@@ -145,6 +156,26 @@ func quantCases() []fusionCase {
 		c("sum in float32 with fewer codes", arrays{"xc": scalar(121), "yc": scalar(61), "hi": scalar(150)}, x, join(chainOf("x", "xd", "xs", "xc"), deq, conv(),
 			chainOf("c", "cd", "ys", "yc"), chainOf("z", "zd", "zs", "yc"), one(newNode("Add", "zd cd", "r")), chainOf("r", "y", "xs", "yc")), "Clip", "Conv", "Clip", "Add", "Mul"),
 		c("a scale that is no number stays", arrays{"ws": onnxio.Floats(append(filled(15, 0.01), float32(math.NaN())), 16)}, x, join(pair, deq, conv(), relu, out)),
+		c("movers", more, x, join(cr, one(newNode("MaxPool", "d", "m", ints("kernel_shape", 3, 3), ints("strides", 2, 1))), q("m", "md", "ys", "yz"), one(newNode("Transpose", "md", "t", ints("perm", 0, 1, 3, 2)),
+			newNode("Reshape", "t flat", "f"), newNode("Slice", "f from to axes", "s"), newNode("QuantizeLinear", "s ys yz", "y"))), "QuantizeLinear", "QuantizeLinear", "QuantizeLinear"),
+		c("movers of a value that is read as floats too", more, x, join(cr, one(newNode("Pad", "d pads", "p"), newNode("Resize", "p _ twice", "u"), newNode("ReduceMax", "u", "h"), newNode("Add", "u h", "g")),
+			q("u", "ud", "ys", "yz"), one(newNode("Mul", "g ud", "y"))), "QuantizeLinear", "Resize", "QuantizeLinear"),
+		c("parts", more, x, join(cr, one(newNode("Split", "d parts", "a0 a1", integerAttr("axis", 1))), q("a0", "b0", "ys", "yz"), q("a1", "b1", "rs", "rz"), one(newNode("Concat", "b1 b0", "c1", integerAttr("axis", 1)),
+			newNode("QuantizeLinear", "c1 rs rz2", "y"))), "QuantizeLinear", "QuantizeLinear", "QuantizeLinear", "Concat"),
+		c("table", more, x, join(cr, one(newNode("LeakyRelu", "d", "l")), q("l", "ld", "rs", "rz"), one(newNode("Sigmoid", "ld", "s")), q("s", "sd", "s2", "yz"), one(newNode("Mul", "ld sd", "m"),
+			newNode("QuantizeLinear", "m rs rz2", "y"))), "QuantizeLinear", "QuantizeLinear", "QuantizeLinear"),
+		c("hard swish of parts", more, x, join(cr, one(newNode("Add", "d three", "a1"), newNode("Clip", "a1 zero six", "a2"), newNode("Mul", "a2 d", "a3"), newNode("Div", "a3 six", "a4"), newNode("QuantizeLinear", "a4 rs rz", "y"))),
+			"QuantizeLinear", "QuantizeLinear"),
+		c("concat of other scales", more, x, join(cr, one(newNode("LeakyRelu", "d", "l")), q("l", "ld", "rs", "rz"), one(newNode("Concat", "ld d", "j", integerAttr("axis", 1)), newNode("QuantizeLinear", "j ys rz2", "y"))),
+			"QuantizeLinear", "QuantizeLinear", "Concat"),
+		c("product by channel", more, x, join(cr, one(newNode("GlobalAveragePool", "d", "g")), q("g", "gd", "s2", "yz"), one(newNode("Mul", "d gd", "m"), newNode("QuantizeLinear", "m rs yz", "y"))),
+			"QuantizeLinear", "GlobalAveragePool", "Mul"),
+		c("sum that broadcasts otherwise", more, x, join(cr, one(newNode("MaxPool", "d", "m", ints("kernel_shape", 1, 11))), q("m", "md", "ys", "yz"), one(newNode("Add", "d md", "a"), newNode("QuantizeLinear", "a ys rz2", "y"))),
+			"QuantizeLinear", "QuantizeLinear", "Add"),
+		c("mean", more, x, join(cr, one(newNode("AveragePool", "d", "m", ints("kernel_shape", 3, 2), ints("strides", 2, 1), ints("pads", 1, 1, 1, 0)), newNode("QuantizeLinear", "m rs rz", "y"))), "QuantizeLinear", "AveragePool"),
+		c("fewer codes", more, x, join(pair, deq, conv(), relu, one(newNode("QuantizeLinear", "r s63 yz", "cq"), newNode("Clip", "cq lo8 hi8", "y"))), "Clip"),
+		c("bias in codes", more, x, join(pair, deq, one(newNode("DequantizeLinear", "ib is iz", "bd", integerAttr("axis", 0)), newNode("Conv", "xd wd bd", "r", ints("pads", 1, 1, 1, 1))), out), "QuantizeLinear"),
+		c("gemm to codes", matrix, noise(3, 5, 24), join(pair, deq, one(newNode("Gemm", "xd wd b", "r", integerAttr("transB", 1))), out), "QuantizeLinear"),
 		c("NaN", stats, onnxio.Floats(slices.Concat(filled(500, 0.3), []float32{float32(math.NaN())}, filled(8*13*11-501, -0.5)), 1, 8, 13, 11),
 			join(chainOf("x", "xd", "xs", "xc"), deq, conv(), one(newNode("Sigmoid", "c", "y"))), "Clip", "Sigmoid"),
 	}
@@ -154,7 +185,8 @@ func quantCases() []fusionCase {
 func TestQuantizedFusions(t *testing.T) {
 	for _, c := range quantCases() {
 		t.Run(c.name, func(t *testing.T) {
-			c.consts["zs"], c.consts["w2"], c.consts["ws2"] = scalar(0.04), randomCodes(9, onnxio.Int8, 16, 16, 1, 1), scales(8, 0.01, 16)
+			c.consts["s2"] = scalar(0.0173)
+			c.consts["zs"], c.consts["w2"], c.consts["ws2"] = scalar(0.0371), randomCodes(9, onnxio.Int8, 16, 16, 1, 1), scales(8, 0.01, 16)
 			if strings.HasPrefix(c.name, "sum") {
 				c.z = noise(12, 1, 16, 13, 11)
 			}

@@ -131,12 +131,7 @@ type FloatFinish struct {
 func (q *ByteFinish) row(dst []uint8, sums, seen []int32, times int32, o int) {
 	bias, second, shift := q.of(o)
 	for i := q.vectors(dst, sums, seen, bias, times, second, shift); i < len(sums); i++ {
-		y := q.at(sums[i]+times*seen[i], bias, second, shift) / q.Out
-		if y != y {
-			y = 0
-		}
-		y = min(max(y, -1<<24), 1<<24)
-		dst[i] = uint8(min(max(int32(math.RoundToEven(float64(y)))+q.Zero, q.Low), q.High))
+		dst[i] = q.code(q.at(sums[i]+times*seen[i], bias, second, shift))
 	}
 }
 
@@ -144,15 +139,45 @@ func (q *ByteFinish) row(dst []uint8, sums, seen []int32, times int32, o int) {
 func (q *FloatFinish) row(dst []float32, sums, seen []int32, times int32, o int) {
 	bias, second, shift := q.of(o)
 	for i := q.vectors(dst, sums, seen, bias, times, second, shift); i < len(sums); i++ {
-		y := q.at(sums[i]+times*seen[i], bias, second, shift)
-		if y < q.Low {
-			y = q.Low
-		}
-		if y > q.High {
-			y = q.High
-		}
-		dst[i] = y
+		dst[i] = q.bound(q.at(sums[i]+times*seen[i], bias, second, shift))
 	}
+}
+
+// Columns finishes a row of sums, one of each output.
+func (q *ByteFinish) Columns(dst []uint8, sums []int32) {
+	for o, v := range sums {
+		bias, second, shift := q.of(o)
+		dst[o] = q.code(q.at(v, bias, second, shift))
+	}
+}
+
+// Columns finishes a row of sums, one of each output.
+func (q *FloatFinish) Columns(dst []float32, sums []int32) {
+	for o, v := range sums {
+		bias, second, shift := q.of(o)
+		dst[o] = q.bound(q.at(v, bias, second, shift))
+	}
+}
+
+// code quantizes y.
+func (q *ByteFinish) code(y float32) uint8 {
+	y /= q.Out
+	if y != y {
+		y = 0
+	}
+	y = min(max(y, -1<<24), 1<<24)
+	return uint8(min(max(int32(math.RoundToEven(float64(y)))+q.Zero, q.Low), q.High))
+}
+
+// bound limits y.
+func (q *FloatFinish) bound(y float32) float32 {
+	if y < q.Low {
+		y = q.Low
+	}
+	if y > q.High {
+		y = q.High
+	}
+	return y
 }
 
 // ConvBytesTo is the convolution of x - zero points with the filters less theirs, finished into dst [batch, outC, out] as

@@ -1,0 +1,90 @@
+package kernel
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// someBytes returns n bytes of any value.
+func someBytes(seed uint64, n int) []uint8 {
+	rng, x := rand.New(rand.NewPCG(seed, 1)), make([]uint8, n)
+	for i := range x {
+		x[i] = uint8(rng.IntN(256))
+	}
+	return x
+}
+
+// TestLookUp: lengths around those of vectors, in place too.
+func TestLookUp(t *testing.T) {
+	table := [256]uint8(someBytes(1, 256))
+	eachLevel(t, func(t *testing.T) {
+		for _, n := range []int{0, 1, 15, 63, 64, 65, 200, 70000} {
+			x := someBytes(uint64(n), n)
+			want := make([]uint8, n)
+			for i, c := range x {
+				want[i] = table[c]
+			}
+			dst := make([]uint8, n)
+			LookUp(dst, x, &table, 2)
+			LookUp(x, x, &table, 2)
+			if !slices.Equal(dst, want) || !slices.Equal(x, want) {
+				t.Errorf("%d bytes: %v, in place %v, want %v", n, dst, x, want)
+			}
+		}
+	})
+}
+
+// TestCodeSumByHand: codes worked out on paper.
+func TestCodeSumByHand(t *testing.T) {
+	a, b := []uint8{0, 10, 255, 128, 7}, []uint8{3, 4, 255, 1, 0}
+	for _, c := range []struct {
+		name string
+		s    CodeSum
+		want []uint8
+	}{
+		// 2 + a/2 + b/4 rounded: 2.75, 8, 193.25, 66.25, 5.5; the last is a tie, which goes to the even 6
+		{"sum", CodeSum{A: 0.5, B: 0.25, Fixed: 2, High: 255}, []uint8{3, 8, 193, 66, 6}},
+		{"sum, bounded", CodeSum{A: 0.5, B: 0.25, Fixed: 2, Low: 5, High: 100}, []uint8{5, 8, 100, 66, 6}},
+		// (a-8)*(b-3)/16 + 100: 100, 100.125, 3990, 85, 100.1875
+		{"product", CodeSum{Product: true, A: 1.0 / 16, ZeroA: 8, ZeroB: 3, Zero: 100, High: 255}, []uint8{100, 100, 255, 85, 100}},
+		// signed: 255 is -1, 128 is -128: 1 + a + b = 4, 15, -1, -126, 8
+		{"signed", CodeSum{A: 1, B: 1, Fixed: 1, Signed: true, Low: -128, High: 127}, []uint8{4, 15, 0xff, 0x82, 8}},
+	} {
+		eachLevel(t, func(t *testing.T) {
+			dst := make([]uint8, len(a))
+			c.s.Run(dst, a, b, 1)
+			if !slices.Equal(dst, c.want) {
+				t.Errorf("%s: %v, want %v", c.name, dst, c.want)
+			}
+			long := make([]uint8, 40*len(a))
+			c.s.Run(long, slices.Repeat(a, 40), slices.Repeat(b, 40), 1)
+			if !slices.Equal(long, slices.Repeat(c.want, 40)) {
+				t.Errorf("%s, repeated: %v", c.name, long)
+			}
+			c.s.Spread(dst, a, b[1:2])
+			for i := range dst {
+				if w := c.s.code(a[i], b[1]); dst[i] != w {
+					t.Errorf("%s, one for all: element %d is %d, want %d", c.name, i, dst[i], w)
+				}
+			}
+		})
+	}
+}
+
+// TestMeanPoolBytes: windows of a plane of 3x3 worked out on paper, padding left out of the means.
+func TestMeanPoolBytes(t *testing.T) {
+	x := []uint8{10, 20, 30, 40, 50, 60, 70, 80, 90}
+	w := &Window{In: [3]int{1, 3, 3}, Kernel: [3]int{1, 2, 2}, Out: [3]int{1, 2, 2}, Stride: [3]int{1, 2, 2}, Dilation: [3]int{1, 1, 1}, Pad: [3]int{0, 1, 1}}
+	mean := func(n int) CodeMean { return CodeMean{From: 10, Factor: 0.5 / float32(n), Zero: 5, Low: 0, High: 30} }
+	// Windows hold 10; 20 30; 40 70; 50 60 80 90. Half their means less 10: 0, 7.5, 22.5, 30; ties go to the even 8 and 22.
+	dst := make([]uint8, 4)
+	MeanPoolBytes(dst, x, 1, w, mean, 1)
+	if want := []uint8{5, 13, 27, 30}; !slices.Equal(dst, want) {
+		t.Errorf("means %v, want %v", dst, want)
+	}
+	m := mean(9)
+	if got := m.Of(x); got != 25 { // (50-10)/2 + 5
+		t.Errorf("mean of all is %d, want 25", got)
+	}
+}
