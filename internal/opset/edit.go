@@ -23,7 +23,7 @@ type edit struct {
 }
 
 // where names the node for messages.
-func (e *edit) where() string { return e.body.prefix + place(e.index, e.old) }
+func (e *edit) where() string { return e.body.prefix() + place(e.index, e.old) }
 
 // refuse says why the node has no equal in the version that is being made.
 func (e *edit) refuse(format string, args ...any) error {

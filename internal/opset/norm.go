@@ -2,29 +2,30 @@ package opset
 
 import "bq/onnxio"
 
-// batchNorm7: the mode, test or training, is told by the number of outputs alone.
+// batchNorm7: the mode, test or training, is told by the number of outputs alone. A flag that was not given means test
+// mode where there are no statistics of the batch among the outputs.
 func batchNorm7(e *edit) error {
 	test, err := e.int("is_test", 0)
 	if err != nil {
 		return err
 	}
-	training := e.statistics()
-	switch given := e.has("is_test"); {
-	case test != 0 && training:
+	training := e.trains()
+	switch {
+	case test != 0 && (e.used(1) || e.used(2) || e.used(3) || e.used(4)):
 		return e.refuse("statistics of the batch in test mode")
-	case test == 0 && given && !training:
+	case test == 0 && e.has("is_test") && !training:
 		return e.refuse("training mode without outputs for the statistics of the batch")
-	case !training:
+	case test != 0 || !training:
 		e.node.Outputs = e.node.Outputs[:min(1, len(e.node.Outputs))]
 	}
 	e.drop("is_test")
 	return nil
 }
 
-// statistics reports whether an output beside the first is used.
-func (e *edit) statistics() bool {
-	for i := 1; i < len(e.old.Outputs); i++ {
-		if e.used(i) {
+// trains reports whether an output beside the first is given: up to version 13 that meant training.
+func (e *edit) trains() bool {
+	for i, out := range e.node.Outputs {
+		if i > 0 && out != "" {
 			return true
 		}
 	}
@@ -45,7 +46,7 @@ func batchNorm9(e *edit) error {
 	if len(e.node.Inputs) != 5 || len(e.node.Outputs) == 0 {
 		return e.malformed("%d inputs, want 5", len(e.node.Inputs))
 	}
-	if e.statistics() {
+	if e.trains() {
 		return e.refuse("statistics of the batch per feature")
 	}
 	x := e.node.Inputs[0]
@@ -60,21 +61,16 @@ func batchNorm9(e *edit) error {
 
 // batchNorm14: training is an attribute; it was told by outputs beside the first, of which two remain.
 func batchNorm14(e *edit) error {
-	named := 0
-	for i, out := range e.node.Outputs {
-		if out != "" {
-			named = i + 1
-		}
-	}
-	e.node.Outputs = e.node.Outputs[:named]
-	if named <= 1 {
-		return nil
-	}
-	if e.used(3) || e.used(4) {
+	training := e.trains()
+	if training && (e.used(3) || e.used(4)) {
 		return e.refuse("the saved statistics of the batch")
 	}
-	e.node.Outputs = e.node.Outputs[:min(3, named)]
-	e.set(integer("training_mode", 1))
+	if training {
+		e.node.Outputs = e.node.Outputs[:min(3, len(e.node.Outputs))]
+		e.set(integer("training_mode", 1))
+		return nil
+	}
+	e.node.Outputs = e.node.Outputs[:min(1, len(e.node.Outputs))]
 	return nil
 }
 

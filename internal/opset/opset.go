@@ -22,8 +22,8 @@ import (
 const Newest = 21
 
 // Raise makes m, in place, a model of version to of ONNX's own operators that computes the same. Local functions are
-// raised with it, and the IR version where the operator set needs a newer one. A model of that version or a newer one
-// stays as it is.
+// raised with it, and the IR version where the operator set needs a newer one; initializers that are graph inputs too
+// stay so. A model of that version or a newer one stays as it is, and so does one that imports none of these operators.
 //
 // Values, nodes and initializers keep their names; what is added is named after the output that it serves. Constants
 // are initializers of the main graph, or Constant nodes in functions and up to IR version 3.
@@ -78,9 +78,21 @@ type body struct {
 	graph    *onnxio.Graph // nil for a function
 	function *onnxio.Function
 	outer    *body
-	prefix   string // of places in messages
-	version  int64  // of the operators before
+	holder   *onnxio.Node // in outer: the node whose attribute the subgraph is
+	index    int          // of holder in outer
+	version  int64        // of the operators before
 	nodes    []*onnxio.Node
+}
+
+// prefix returns what stands before the places of its nodes in messages.
+func (b *body) prefix() string {
+	switch {
+	case b.function != nil:
+		return "function " + onnxio.Quote(b.function.Domain+"::"+b.function.Name) + ": "
+	case b.outer != nil:
+		return b.outer.prefix() + place(b.index, b.holder) + ": "
+	}
+	return ""
 }
 
 // inFunction reports whether b is a local function or a subgraph within one.
@@ -102,8 +114,7 @@ func newRaising(m *onnxio.Model, to int64) *raising {
 	r.collect(&body{graph: m.Graph, version: m.Opset(onnxio.DefaultDomain), nodes: m.Graph.Nodes})
 	for _, f := range m.Functions {
 		if v := version(f.Opsets); v > 0 {
-			prefix := "function " + onnxio.Quote(f.Domain+"::"+f.Name) + ": "
-			r.collect(&body{function: f, version: v, prefix: prefix, nodes: f.Nodes})
+			r.collect(&body{function: f, version: v, nodes: f.Nodes})
 		}
 	}
 	return r
@@ -130,8 +141,7 @@ func (r *raising) collect(b *body) {
 				graphs = append([]*onnxio.Graph{a.G}, graphs...)
 			}
 			for _, g := range graphs {
-				prefix := b.prefix + place(i, n) + " " + a.Name + ": "
-				r.collect(&body{graph: g, outer: b, version: b.version, prefix: prefix, nodes: g.Nodes})
+				r.collect(&body{graph: g, outer: b, holder: n, index: i, version: b.version, nodes: g.Nodes})
 			}
 		}
 	}
@@ -152,6 +162,12 @@ func (r *raising) note(b *body) {
 		}
 		for _, t := range g.Initializers {
 			r.names[t.Name] = true
+		}
+		sparse, _ := g.SparseInitializers() // names count, be the rest as it may
+		for _, t := range sparse {
+			if t.Values != nil {
+				r.names[t.Values.Name] = true
+			}
 		}
 	}
 	for _, n := range b.nodes {
@@ -197,7 +213,7 @@ func (r *raising) check() error {
 				text = fmt.Sprintf("the operator ends with operator set %d, the model has %d", removed[n.OpType], b.version)
 			}
 			if text != "" {
-				return &onnxio.UnsupportedError{Where: b.prefix + place(i, n), Text: fmt.Sprintf("raising to operator set %d: %s", r.to, text)}
+				return &onnxio.UnsupportedError{Where: b.prefix() + place(i, n), Text: fmt.Sprintf("raising to operator set %d: %s", r.to, text)}
 			}
 		}
 	}

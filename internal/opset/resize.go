@@ -1,6 +1,10 @@
 package opset
 
-import "bq/onnxio"
+import (
+	"slices"
+
+	"bq/onnxio"
+)
 
 // upsample7: height_scale and width_scale of images [N, C, H, W] become the attribute scales.
 func upsample7(e *edit) error {
@@ -16,7 +20,7 @@ func upsample7(e *edit) error {
 	if err != nil {
 		return err
 	}
-	if height < 1 || width < 1 {
+	if !(height >= 1 && width >= 1) {
 		return e.malformed("scales %v and %v, want 1 or more", height, width)
 	}
 	if mode == "bilinear" {
@@ -101,11 +105,16 @@ func (e *edit) rounding(scales string) (string, error) {
 	return "floor", nil
 }
 
-// resize13: scales and sizes exclude each other: empty scales are left out. The mode tf_half_pixel_for_nn went; with the
-// place below it is half_pixel with halves rounded up: floor(v) = floor((v - 0.5) + 0.5).
+// resize13: scales and sizes exclude each other: scales, which had to be empty where sizes are given, are left out. The
+// mode tf_half_pixel_for_nn went; with the place below it is half_pixel with halves rounded up: floor(v) is
+// floor((v - 0.5) + 0.5).
 func resize13(e *edit) error {
-	if a := e.value(e.node.Input(2)); a != nil && a.Len() == 0 && e.node.Input(3) != "" {
-		e.node.Inputs[2] = ""
+	if len(e.node.Inputs) == 4 && e.node.Inputs[3] != "" {
+		if e.empty(e.node.Inputs[3]) {
+			e.node.Inputs = e.node.Inputs[:3]
+		} else {
+			e.node.Inputs[2] = ""
+		}
 	}
 	coordinates, err := e.text("coordinate_transformation_mode", "half_pixel")
 	if err != nil || coordinates != "tf_half_pixel_for_nn" {
@@ -125,4 +134,13 @@ func resize13(e *edit) error {
 	e.set(text("coordinate_transformation_mode", "half_pixel"))
 	e.set(text("nearest_mode", "round_prefer_ceil"))
 	return nil
+}
+
+// empty reports whether a value is known to have no elements.
+func (e *edit) empty(name string) bool {
+	if a := e.value(name); a != nil {
+		return a.Len() == 0
+	}
+	sizes, _ := e.sizes(name)
+	return slices.Contains(sizes, 0)
 }

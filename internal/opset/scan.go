@@ -43,7 +43,7 @@ func scan9(e *edit) error {
 		g.Outputs = append(g.Outputs, &onnxio.ValueInfo{Name: name})
 	}
 	g.Nodes = []*onnxio.Node{inner}
-	added := &body{graph: g, outer: e.body, prefix: e.where() + " body: ", version: e.version, nodes: g.Nodes}
+	added := &body{graph: g, outer: e.body, holder: e.old, index: e.index, version: e.version, nodes: g.Nodes}
 	e.bodies = append(e.bodies, added)
 	e.become("Scan", inputs, integer("num_scan_inputs", int64(len(inputs))), &onnxio.Attribute{Name: "body", Type: onnxio.AttrGraph, G: g})
 	return nil

@@ -1,5 +1,7 @@
 package opset
 
+import "slices"
+
 // softmax13: Softmax, LogSoftmax and Hardmax went along all dimensions from axis on, taken together, and go along one.
 // Where no more than one of those dimensions is larger than 1, it is that one. Else the input is flattened to two
 // dimensions and gets its shape again.
@@ -24,7 +26,7 @@ func softmax13(e *edit) error {
 }
 
 // along returns the one dimension from axis on that is larger than 1, the last one counted as -1; false where there may
-// be more.
+// be more. Where there are no elements any will do.
 func (e *edit) along(x string, axis int64) (int64, bool) {
 	sizes, known := e.sizes(x)
 	rank := int64(len(sizes))
@@ -33,6 +35,9 @@ func (e *edit) along(x string, axis int64) (int64, bool) {
 	}
 	if !known || axis < 0 || axis >= rank {
 		return 0, false
+	}
+	if slices.Contains(sizes, 0) {
+		return -1, true
 	}
 	along := axis
 	for i, n := range sizes[axis:] {

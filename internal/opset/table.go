@@ -14,8 +14,9 @@ type change struct {
 // before they became standard, and ONNX Runtime's optimizer writes LayerNormalization into models before 17. It writes
 // SimplifiedLayerNormalization, too, which no version has.
 //
-// ConvTranspose stays in version 11: the text of version 1 shared padding between both sides of an image the other way
-// round than it does since, which was an error; ONNX Runtime has one way for both.
+// Two texts changed without a rule here, because ONNX Runtime computes one and the same for both, and ONNX's own converter
+// sees no difference either. ConvTranspose of version 1 shared padding between both sides of an image the other way round
+// than that of 11, an error. Indices of OneHot below zero stood for nothing in version 9 and count from the end in 11.
 var changes = map[string][]change{
 	"Abs":                          {{since: 1}, {6, dropConsumed}, {since: 13}},
 	"Acos":                         {{since: 7}},
@@ -127,7 +128,7 @@ var changes = map[string][]change{
 	"NonMaxSuppression":            {{since: 10}, {since: 11}},
 	"NonZero":                      {{since: 9}, {since: 13}},
 	"Not":                          {{since: 1}},
-	"OneHot":                       {{since: 9}, {11, oneHot11}},
+	"OneHot":                       {{since: 9}, {since: 11}},
 	"Optional":                     {{since: 15}},
 	"OptionalGetElement":           {{since: 15}, {since: 18}},
 	"OptionalHasElement":           {{since: 15}, {since: 18}},

@@ -1,10 +1,6 @@
 package opset
 
-import (
-	"math"
-
-	"bq/onnxio"
-)
+import "bq/onnxio"
 
 // The rules of this file write out defaults that changed, and give attributes and constants their new form.
 
@@ -117,25 +113,5 @@ func gridSample20(e *edit) error {
 // scatter11: the operator is called ScatterElements.
 func scatter11(e *edit) error {
 	e.node.OpType = "ScatterElements"
-	return nil
-}
-
-// oneHot11: indices below zero, which stood for nothing, count from the end: they become one that no depth reaches.
-func oneHot11(e *edit) error {
-	indices := e.node.Input(0)
-	if a := e.value(indices); a != nil && a.Ints() != nil {
-		negative := false
-		for _, v := range a.Ints() {
-			negative = negative || v < 0
-		}
-		if !negative {
-			return nil
-		}
-	}
-	whole := e.add("Cast", "indices", []string{indices}, integer("to", int64(onnxio.Int64)))
-	zero := e.constant("zero", onnxio.Int64s([]int64{0}))
-	never := e.constant("never", onnxio.Int64s([]int64{math.MaxInt64}))
-	below := e.add("Less", "below", []string{whole, zero})
-	e.setInput(0, e.add("Where", "index", []string{below, never, whole}))
 	return nil
 }
