@@ -70,6 +70,7 @@ func (n *tally) check(t *testing.T, files map[string]*zip.File, name string, to 
 		n.refused++
 		return
 	}
+	checkForms(t, name, after)
 	after = reread(t, after)
 	inputs, ok := readSet(t, files, name, "input")
 	outputs, ok2 := readSet(t, files, name, "output")

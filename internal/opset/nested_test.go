@@ -1,14 +1,11 @@
 package opset
 
 import (
-	"math"
 	"strings"
 	"testing"
 
 	"bq/onnxio"
 )
-
-var inf = float32(math.Inf(1))
 
 // TestSubgraphs raises the bodies of If and Loop: a constant of theirs is an initializer of the main graph.
 func TestSubgraphs(t *testing.T) {
@@ -113,6 +110,7 @@ func TestScan(t *testing.T) {
 		if err := Raise(m, to); err != nil {
 			t.Fatal(err)
 		}
+		checkForms(t, "Scan", m)
 		for _, m := range []*onnxio.Model{old, reread(t, m)} {
 			got, err := run(m, in)
 			if err != nil {

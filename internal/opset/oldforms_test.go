@@ -45,6 +45,7 @@ func TestOldForms(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 				continue
 			}
+			checkForms(t, name, m)
 			inputs, _ := readSet(t, files, name, "input")
 			want, _ := readSet(t, files, name, "output")
 			got, err := run(reread(t, m), inputs)
