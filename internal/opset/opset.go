@@ -248,7 +248,7 @@ func (r *raising) step(v int64) error {
 			if err := f(e); err != nil {
 				return err
 			}
-			nodes = slices.Concat(nodes, e.front, []*onnxio.Node{e.node}, e.back)
+			nodes = append(append(append(nodes, e.front...), e.node), e.back...)
 		}
 		b.nodes = nodes
 	}

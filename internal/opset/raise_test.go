@@ -214,3 +214,22 @@ func TestOldIR(t *testing.T) {
 		t.Errorf("to 8: %v, IR version %d, %d nodes", err, reshape.model.IRVersion, len(reshape.model.Graph.Nodes))
 	}
 }
+
+// TestMany: time grows with the nodes, not with their square, be their outputs of one name too.
+func TestMany(t *testing.T) {
+	const count = 100000
+	m := modelOf(9)
+	for i := range count {
+		n := newNode("Squeeze", "x", "y", integers("axes", 0))
+		if i%2 == 0 {
+			n = newNode("Softmax", "x", "y")
+		}
+		m.Graph.Nodes = append(m.Graph.Nodes, n)
+	}
+	if err := Raise(m, Newest); err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Graph.Nodes) != count/2*5 || len(m.Graph.Initializers) != count/2 {
+		t.Errorf("%d nodes, %d initializers", len(m.Graph.Nodes), len(m.Graph.Initializers))
+	}
+}
