@@ -61,7 +61,7 @@ func TestOldForms(t *testing.T) {
 			ran++
 		}
 	}
-	t.Logf("%d of %d cases ran", ran, len(names))
+	t.Logf("%d runs of %d cases", ran, len(names))
 	if ran == 0 {
 		t.Error("no case ran")
 	}
