@@ -22,7 +22,7 @@ type blocking struct {
 	*fusion
 	out      *graph
 	block    []int             // by slot: the slot of the value in blocks, -1 for none
-	kinds    []onnxio.DataType // by slot: the element type of the value in blocks
+	kinds    []onnxio.DataType // by slot: the element type of the value in blocks; Uint8 for pixels of codes
 	channels []int             // by slot: channels of the value in blocks
 	plain    []bool            // by slot: the value is there as the graph has it
 	rank     []int             // by slot: dimensions of the value in blocks, as the graph has it; 0 where that is not known
@@ -142,6 +142,10 @@ func (b *blocking) leave(slot int) {
 	}
 	b.plain[slot] = true
 	channels, t := b.channels[slot], b.kinds[slot]
+	if t == onnxio.Uint8 {
+		b.leavePixels(slot)
+		return
+	}
 	b.add(b.nodes[b.maker[slot]], t, []int{b.block[slot]}, slot, func(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
 		n, spatial := in[0].Shape[0], spatialOf(in[0])
 		out, err := r.blank(t, append([]int{n, channels}, spatial...)...)
@@ -166,6 +170,9 @@ func (b *blocking) take(i int) bool {
 	nd := b.nodes[i]
 	if len(nd.in) == 0 || nd.in[0] < 0 || nd.out[0] < 0 {
 		return false
+	}
+	if done, taken := b.codes(nd); taken {
+		return done
 	}
 	if nd.parts == nil && !nd.standard { // other domains have operators that do more than what their state tells
 		return false

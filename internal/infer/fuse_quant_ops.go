@@ -87,11 +87,24 @@ func (q *quantization) biasMap(i int, x *quantized, scales []float32) (*channelM
 	case bias == nil || !equalShape(bias.Shape, []int{len(scales)}):
 		return nil, nil, false
 	}
-	if codes := q.sumCodes(q.nodes[i].in[2], x, scales); codes != nil {
-		return m, codes, true
+	return m, q.shiftOrCodes(m, q.sumCodes(q.nodes[i].in[2], x, scales), bias.F32()), true
+}
+
+// shiftOrCodes returns the codes of a bias that may be added to sums. The others, and all where there are none, m adds as
+// floats.
+func (q *quantization) shiftOrCodes(m *channelMap, codes points, bias []float32) points {
+	if codes == nil {
+		m.follow(nil, func(c int) float64 { return float64(bias[c]) })
+		return nil
 	}
-	m.follow(nil, func(c int) float64 { return float64(bias.F32()[c]) })
-	return m, nil, true
+	codes = slices.Clone(codes)
+	for o, v := range codes {
+		if v < -safeBias || v > safeBias {
+			codes[o] = 0
+			m.shift[o] += float64(bias[o])
+		}
+	}
+	return codes
 }
 
 // sumCodes returns the codes in int32 behind a constant, where their scales are those of sums of x's codes by weights of
@@ -242,9 +255,9 @@ func (q *quantization) product(i int) {
 		places, f.to = q.target(places)
 		f.to.bound(f.tail)
 	}
-	m, bias := identityMap(f.n), q.sumCodes(biasAt, x, scales)
-	if bias == nil && plain.bias != nil {
-		m.follow(nil, func(c int) float64 { return float64(plain.bias[c]) })
+	m, bias := identityMap(f.n), points(nil)
+	if plain.bias != nil {
+		bias = q.shiftOrCodes(m, q.sumCodes(biasAt, x, scales), plain.bias)
 	}
 	zero, _ := byteZero(x.typ, x.zero)
 	shifts, ok := b.shifts(zero, f.k, bias)

@@ -2,6 +2,7 @@ package infer
 
 import (
 	"math"
+	"slices"
 
 	"bq/internal/kernel"
 	"bq/onnxio"
@@ -129,7 +130,10 @@ func (q *quantization) mean(i int) {
 		return
 	}
 	if nd.OpType == "AveragePool" {
-		if f.pool = nd.state.(*pooled); f.pool.padded {
+		f.pool = nd.state.(*pooled)
+		w := f.pool.window
+		bare := !w.ceil && (w.autoPad == "NOTSET" || w.autoPad == "VALID") && !slices.ContainsFunc(w.pads, func(n int) bool { return n != 0 })
+		if f.pool.padded && !bare {
 			return
 		}
 	}

@@ -81,11 +81,11 @@ func sameCodes(t *testing.T, got, want *onnxio.Array) {
 		}
 		return
 	}
-	off, distinct := 0, map[int64]bool{}
+	off, distinct, codes := 0, map[int64]bool{}, got.Ints()
 	for i, w := range want.Ints() {
-		d := got.Ints()[i] - w
+		d := codes[i] - w
 		if distinct[w] = true; d > 1 || d < -1 {
-			t.Fatalf("code %d is %d, want %d", i, got.Ints()[i], w)
+			t.Fatalf("code %d is %d, want %d", i, codes[i], w)
 		}
 		if d != 0 {
 			off++
@@ -134,6 +134,10 @@ func quantCases() []fusionCase {
 	for o, v := range base(nil)["ws"].F32() {
 		more["is"].F32()[o] = v * 0.02
 	}
+	pixels := arrays{"w": randomCodes(1, onnxio.Int8, 16, 8, 3, 3), "w3": randomCodes(5, onnxio.Int8, 16, 16, 3, 3), "wz": onnxio.NewArray(onnxio.Int8, 16)}
+	for k, v := range more {
+		pixels[k] = v
+	}
 	c := func(name string, consts arrays, x *onnxio.Array, nodes []*onnxio.Node, want ...string) fusionCase {
 		return fusionCase{name: name, nodes: nodes, consts: base(consts), x: x, want: want}
 	}
@@ -175,6 +179,12 @@ func quantCases() []fusionCase {
 		c("mean", more, x, join(cr, one(newNode("AveragePool", "d", "m", ints("kernel_shape", 3, 2), ints("strides", 2, 1), ints("pads", 1, 1, 1, 0)), newNode("QuantizeLinear", "m rs rz", "y"))), "QuantizeLinear", "AveragePool"),
 		c("fewer codes", more, x, join(pair, deq, conv(), relu, one(newNode("QuantizeLinear", "r s63 yz", "cq"), newNode("Clip", "cq lo8 hi8", "y"))), "Clip"),
 		c("bias in codes", more, x, join(pair, deq, one(newNode("DequantizeLinear", "ib is iz", "bd", integerAttr("axis", 0)), newNode("Conv", "xd wd bd", "r", ints("pads", 1, 1, 1, 1))), out), "QuantizeLinear"),
+		c("residual pixels", pixels, noise(5, 3, 8, 13, 11), join(cr, one(newNode("DequantizeLinear", "w2 ws2 wz", "wd2", integerAttr("axis", 0)), newNode("DequantizeLinear", "w3 ws wz", "wd3", integerAttr("axis", 0)),
+			newNode("Conv", "d wd2", "e")), q("e", "f", "rs", "rz"), one(newNode("Conv", "f wd3 b", "g", ints("pads", 1, 1, 1, 1), ints("strides", 1, 1))),
+			q("g", "h", "rs", "rz2"), one(newNode("Add", "h d", "a"), newNode("Relu", "a", "k")), q("k", "l", "ys", "yz"), one(newNode("MaxPool", "l", "m", ints("kernel_shape", 3, 2), ints("strides", 2, 1), ints("pads", 1, 1, 1, 0)),
+				newNode("Concat", "m m", "n", integerAttr("axis", 1))), q("n", "o", "ys", "rz"), one(newNode("Resize", "o _ twice", "p"), newNode("Transpose", "p", "t", ints("perm", 0, 2, 3, 1)), newNode("QuantizeLinear", "t ys rz", "y"))),
+			"QuantizeLinear", "QuantizeLinear", "QuantizeLinear", "Relu", "Concat", "QuantizeLinear"),
+		c("pixels of one dimension", arrays{"w": randomCodes(1, onnxio.Int8, 16, 8, 5), "wz": onnxio.NewArray(onnxio.Int8, 16)}, noise(5, 2, 8, 40), join(pair, deq, one(newNode("Conv", "xd wd b", "r", ints("strides", 2), ints("pads", 2, 1))), out), "QuantizeLinear"),
 		c("gemm to codes", matrix, noise(3, 5, 24), join(pair, deq, one(newNode("Gemm", "xd wd b", "r", integerAttr("transB", 1))), out), "QuantizeLinear"),
 		c("NaN", stats, onnxio.Floats(slices.Concat(filled(500, 0.3), []float32{float32(math.NaN())}, filled(8*13*11-501, -0.5)), 1, 8, 13, 11),
 			join(chainOf("x", "xd", "xs", "xc"), deq, conv(), one(newNode("Sigmoid", "c", "y"))), "Clip", "Sigmoid"),

@@ -198,7 +198,7 @@ type blockJob struct {
 // hold. An element is the bias plus the addend plus the sum by blocks of input channels, taps in row-major order, then
 // channels.
 func (c *BlockConv) Run(dst, x, add []float32, batch int, w *Window, e Epilogue, after func(span []float32), threads int) {
-	w, out := w.packed(), w.OutSize()
+	w, out := w.Packed(), w.OutSize()
 	if out == 0 || batch == 0 {
 		return
 	}

@@ -28,7 +28,7 @@ func AveragePoolBlocks(dst, x []float32, batch, blocks int, w *Window, count []f
 
 // poolBlocks runs a deep kernel over every block.
 func poolBlocks(dst, x, bias, weights []float32, batch, blocks int, w *Window, kind blockKind, threads int) {
-	w, out := w.packed(), w.OutSize()
+	w, out := w.Packed(), w.OutSize()
 	if out == 0 || batch == 0 {
 		return
 	}

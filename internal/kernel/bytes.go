@@ -76,7 +76,7 @@ func PackByteFilters(weights []int8, zeros []int32, outC, k int) *ByteFilters {
 // Conv computes the cross-correlation of unsigned x [batch, inC, in] with the bytes of the filters, zero points left
 // aside, into dst [batch, outC, out]. Padding counts as pad.
 func (f *ByteFilters) Conv(dst []int32, x []uint8, pad uint8, batch, inC, group int, w *Window, threads int) {
-	f.convolve(x, pad, batch, inC, group, w.packed(), threads, func(_, at, n int) ([]int32, readyFunc, func()) {
+	f.convolve(x, pad, batch, inC, group, w.Packed(), threads, func(_, at, n int) ([]int32, readyFunc, func()) {
 		return dst[at : at+n], nil, func() {}
 	})
 }
@@ -184,7 +184,7 @@ func (q *FloatFinish) bound(y float32) float32 {
 // soon as sums are there. The bytes of x are int8 where flip is 0x80, and uint8 where it is 0: 128 is added to those of
 // int8, and pad has it added. What the zero point of x takes off a sum is part of the bias.
 func (f *ByteFilters) ConvBytesTo(dst, x []uint8, flip, pad uint8, batch, inC, group int, w *Window, q *ByteFinish, threads int) {
-	w = w.packed()
+	w = w.Packed()
 	if inC == group {
 		if d := f.deepFor(w); d != nil {
 			d.run(dst, x, flip, pad, batch, inC, f.outC, q, threads)
@@ -198,7 +198,7 @@ func (f *ByteFilters) ConvBytesTo(dst, x []uint8, flip, pad uint8, batch, inC, g
 
 // ConvFloatsTo is ConvBytesTo with results in float32.
 func (f *ByteFilters) ConvFloatsTo(dst []float32, x []uint8, flip, pad uint8, batch, inC, group int, w *Window, q *FloatFinish, threads int) {
-	f.finish(x, flip, pad, batch, inC, group, w.packed(), threads, func(at, o int, sums, seen []int32, times int32) {
+	f.finish(x, flip, pad, batch, inC, group, w.Packed(), threads, func(at, o int, sums, seen []int32, times int32) {
 		q.row(dst[at:at+len(sums)], sums, seen, times, o)
 	})
 }

@@ -28,9 +28,9 @@ func (w *Window) span(d, k int) (lo, hi int) {
 	return min(lo, hi), hi
 }
 
-// packed returns the window with dimensions of one position, one tap and no padding moved to the front: the planes lie
+// Packed returns the window with dimensions of one position, one tap and no padding moved to the front: the planes lie
 // in memory in the same way, in longer rows.
-func (w *Window) packed() *Window {
+func (w *Window) Packed() *Window {
 	v := *w
 	for range 2 {
 		if v.In[2] != 1 || v.Kernel[2] != 1 || v.Out[2] != 1 || v.Pad[2] != 0 {
@@ -55,7 +55,7 @@ func (w *Window) pointwise() bool {
 // sum over input channel, then kernel position in row-major order, blocked as in Product; padding counts as zero. Of e
 // only the bounds count.
 func Conv(dst, x, weights, bias []float32, batch, inC, outC, group int, w *Window, e Epilogue, threads int) {
-	w = w.packed()
+	w = w.Packed()
 	in, out := w.InSize(), w.OutSize()
 	if inC == group && outC/group <= depthwiseOutputs {
 		depthwise(dst, x, weights, bias, batch, inC, outC, w, e, threads)
@@ -236,7 +236,7 @@ func axpyStrided[T float32 | int64](dst []T, v T, src []T, stride int) {
 // x [batch, inC, Out] with weights [inC, outC/group, kernel] into dst [batch, outC, In], plus bias [outC] where it
 // is not nil. w is the window of the convolution that is transposed: its Out is this operator's input.
 func ConvTranspose(dst, x, weights, bias []float32, batch, inC, outC, group int, w *Window, threads int) {
-	w = w.packed()
+	w = w.Packed()
 	in, out, size := w.InSize(), w.OutSize(), w.KernelSize()
 	cg, og := inC/group, outC/group
 	for i := range batch * group {

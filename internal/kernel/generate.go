@@ -10,6 +10,7 @@ package kernel
 //go:generate go run -C _generate . -part half -out ../half_amd64.s -stubs ../half_stubs_amd64.go -pkg kernel
 //go:generate go run -C _generate . -part blocks -out ../blocks_amd64.s -stubs ../blocks_stubs_amd64.go -pkg kernel
 //go:generate go run -C _generate . -part bytes -out ../bytes_amd64.s -stubs ../bytes_stubs_amd64.go -pkg kernel
+//go:generate go run -C _generate . -part pixels -out ../pixels_amd64.s -stubs ../pixels_stubs_amd64.go -pkg kernel
 //go:generate go run -C _generate . -part planes -out ../planes_amd64.s -stubs ../planes_stubs_amd64.go -pkg kernel
 //go:generate go run -C _generate . -part codebook -out ../codebook_amd64.s -stubs ../codebook_stubs_amd64.go -pkg kernel
 //go:generate go run -C _generate . -part quantize -out ../quantize_amd64.s -stubs ../quantize_stubs_amd64.go -pkg kernel

@@ -39,7 +39,7 @@ func (g *bitGrid) cell(y, x int) int {
 // dst [batch, outC, out]. The low actBits of each x, and of pad, which padding counts as, are its code. Groups are
 // convolutions of their own.
 func (w *BitWeights) Conv(dst []int32, x []uint8, pad uint8, batch int, win *Window, threads int) {
-	win = win.packed()
+	win = win.Packed()
 	in, out := win.InSize(), win.OutSize()
 	if out == 0 || w.rows == 0 {
 		return

@@ -22,6 +22,7 @@ var parts = map[string]func(){
 	"half":      halfKernels,
 	"integer":   integerKernels,
 	"pack":      packKernels,
+	"pixels":    pixelKernels,
 	"planes":    planesKernels,
 	"quantize":  quantizeKernels,
 	"relation":  relationKernels,

@@ -1,0 +1,38 @@
+package kernel
+
+import "golang.org/x/sys/cpu"
+
+// lookUpVectors looks up as many bytes as fill vectors, and returns how many.
+func lookUpVectors(dst, x []uint8, table *[256]uint8) int {
+	n := len(x) &^ 63
+	if n == 0 || use != avx512 || !cpu.X86.HasAVX512VBMI {
+		return 0
+	}
+	_ = dst[n-1]
+	lookUpVBMI(&dst[0], &x[0], n, &table[0])
+	return n
+}
+
+// vectors combines as many codes as fill vectors, and returns how many.
+func (s *CodeSum) vectors(dst, a, b []uint8) int {
+	n := len(dst) &^ 15
+	if n == 0 || use != avx512 {
+		return 0
+	}
+	_, _ = a[n-1], b[n-1]
+	switch {
+	case s.Product:
+		f := codeProductU
+		if s.Signed {
+			f = codeProductS
+		}
+		f(&dst[0], &a[0], &b[0], n, s.A, float32(s.Low-s.Zero), float32(s.High-s.Zero), s.ZeroA, s.ZeroB, s.Zero)
+	default:
+		f := codeSumU
+		if s.Signed {
+			f = codeSumS
+		}
+		f(&dst[0], &a[0], &b[0], n, s.A, s.B, s.Fixed, float32(s.Low), float32(s.High))
+	}
+	return n
+}
