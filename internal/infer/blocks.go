@@ -26,6 +26,7 @@ type blocking struct {
 	channels []int             // by slot: channels of the value in blocks
 	plain    []bool            // by slot: the value is there as the graph has it
 	rank     []int             // by slot: dimensions of the value in blocks, as the graph has it; 0 where that is not known
+	inputs   map[int]int       // slots of images whose channels were moved from the back, and of what they were moved
 	makers   []*node           // by slot: the convolution in blocks that made it
 	count    int               // convolutions in blocks
 }

@@ -25,6 +25,11 @@ func (b *blocking) codes(nd *node) (done, taken bool) {
 		return b.pixelConcat(nd, f), true
 	case *moved:
 		return b.pixelMove(nd, f), true
+	case *quantResize:
+		return b.pixelLinear(nd, f), true
+	}
+	if nd.fast == nil && nd.standard && (nd.OpType == "Transpose" || nd.OpType == "QuantizeLinear") {
+		return b.pixelInput(nd), true
 	}
 	for _, slot := range nd.in {
 		if slot >= 0 && b.block[slot] >= 0 && b.kinds[slot] == onnxio.Uint8 {
@@ -94,16 +99,21 @@ func (b *blocking) pixel(nd *node, slots []int, channels int, fast fastFunc) boo
 	return true
 }
 
+// onPixels reports whether a convolution reads and makes pixels: of uint8, dense or with one kernel for each channel, whose
+// weights have no zero points.
+func (f *quantConv) onPixels() bool {
+	switch {
+	case !kernel.PixelsPay(), f.group != 1 && (f.w.Shape[1] != 1 || f.group != f.w.Shape[0]), len(f.w.Shape) > 4, f.weights.zeros != nil:
+		return false
+	}
+	return f.x.typ == onnxio.Uint8 && f.to.codes && f.to.typ == onnxio.Uint8
+}
+
 // pixelConv takes a convolution whose weights have no zero points: dense, or one kernel for each channel.
 func (b *blocking) pixelConv(nd *node, f *quantConv) bool {
 	outputs, channels, in := f.w.Shape[0], f.w.Shape[1]*f.group, nd.in[0]
 	deep := f.w.Shape[1] == 1 && f.group == outputs && f.group > 1
-	switch {
-	case !kernel.PixelsPay(), f.group != 1 && !deep, len(f.w.Shape) > 4, f.weights.zeros != nil:
-		return false
-	case f.x.typ != onnxio.Uint8, !f.to.codes, f.to.typ != onnxio.Uint8:
-		return false
-	case b.block[in] >= 0 && !b.pixels(in, channels):
+	if !f.onPixels() || b.block[in] >= 0 && !b.pixels(in, channels) {
 		return false
 	}
 	packed := kernel.NewPixelConv(f.weights.data, outputs, channels, product(f.w.Shape[2:]), deep, uint8(f.x.zero),
@@ -308,38 +318,15 @@ func (r *run) pixelMax(z *pooled, x *onnxio.Array, channels int) (*onnxio.Array,
 	return out, nil
 }
 
-// pixelResize returns what resamples pixels by constants; nil for others.
+// pixelResize returns what takes the nearest pixels, by constants; nil for others.
 func (b *blocking) pixelResize(nd *node, z *resized) fastFunc {
-	given := func(i int) *onnxio.Array {
-		if i < 0 || i >= len(nd.in) || nd.in[i] < 0 {
-			return nil
-		}
-		return b.g.consts[nd.in[i]]
-	}
-	scales, sizes := z.constant, given(z.sizes)
-	if scales == nil {
-		scales = given(z.scales)
-	}
-	if z.axes != nil || z.policy != "stretch" {
-		return nil
-	}
-	switch {
-	case sizes != nil && sizes.Type == onnxio.Int64 && sizes.Len() > 2:
-	case scales != nil && scales.Type == onnxio.Float && scales.Len() > 2 && scales.F32()[1] == 1:
-	default:
+	scales, sizes := z.constants(b.fusion, nd)
+	if scales == nil && sizes == nil {
 		return nil
 	}
 	return func(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
-		s := in[0].Shape
-		var factors, lengths *onnxio.Array
-		switch {
-		case sizes != nil && sizes.Len() == len(s):
-			n := sizes.Ints()
-			lengths = onnxio.Int64s(append(append([]int64{n[0]}, n[2:]...), int64(s[len(s)-1])), len(s))
-		case sizes == nil && scales.Len() == len(s):
-			f := scales.F32()
-			factors = onnxio.Floats(append(append([]float32{f[0]}, f[2:]...), 1), len(s))
-		default:
+		factors, lengths := pixelScales(in[0].Shape, scales, sizes)
+		if factors == nil && lengths == nil {
 			return nil, nil
 		}
 		out, err := z.run(r, in[0], nil, factors, lengths)
@@ -348,6 +335,19 @@ func (b *blocking) pixelResize(nd *node, z *resized) fastFunc {
 		}
 		return out, nil
 	}
+}
+
+// pixelScales returns scales, or sizes, of an image as those of its pixels; nil where they are not of its rank.
+func pixelScales(s []int, scales, sizes *onnxio.Array) (factors, lengths *onnxio.Array) {
+	switch {
+	case sizes != nil && sizes.Len() == len(s):
+		n := sizes.Ints()
+		lengths = onnxio.Int64s(append(append([]int64{n[0]}, n[2:]...), int64(s[len(s)-1])), len(s))
+	case sizes == nil && scales.Len() == len(s):
+		f := scales.F32()
+		factors = onnxio.Floats(append(append([]float32{f[0]}, f[2:]...), 1), len(s))
+	}
+	return factors, lengths
 }
 
 // channelsLastPerm reports whether a permutation moves the channels behind all others.

@@ -111,7 +111,7 @@ func (q *quantization) take(i int) {
 			q.pair(i)
 		}
 	default:
-		if !q.span(i) {
+		if !q.span(i) && !q.linear(i) {
 			q.mover(i)
 		}
 	}

@@ -227,19 +227,16 @@ func (q *quantization) concat(i int) {
 }
 
 func (f *quantConcat) run(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
-	out, err := r.concat(in, f.axis)
+	parts := make([]*onnxio.Array, len(in))
+	for i := range in {
+		z := &codeTable{table: f.tables[i], to: f.to.typ}
+		if parts[i], _ = z.run(r, in[i:i+1]); parts[i] == nil {
+			return nil, nil
+		}
+	}
+	out, err := r.concat(parts, f.axis)
 	if err != nil {
 		return nil, nil
-	}
-	a, _ := axisOf(f.axis, len(out.Shape))
-	inner := product(out.Shape[a+1:])
-	dst, step, at := byteData(out), out.Shape[a]*inner, 0
-	for i, x := range in {
-		n := x.Shape[a] * inner
-		for o := at; f.tables[i] != nil && n > 0 && o < len(dst); o += step {
-			kernel.LookUp(dst[o:o+n], dst[o:o+n], f.tables[i], r.threads)
-		}
-		at += n
 	}
 	return out, nil
 }

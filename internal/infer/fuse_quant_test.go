@@ -138,6 +138,7 @@ func quantCases() []fusionCase {
 	for k, v := range more {
 		pixels[k] = v
 	}
+	photo := arrays{"w": randomCodes(1, onnxio.Int8, 16, 3, 3, 3), "wz": onnxio.NewArray(onnxio.Int8, 16), "large": onnxio.Floats([]float32{1, 1, 2.5, 3}, 4), "size": onnxio.Int64s([]int64{2, 16, 23, 5}, 4), "rs": scalar(0.03107), "rz": byteScalar(90)}
 	c := func(name string, consts arrays, x *onnxio.Array, nodes []*onnxio.Node, want ...string) fusionCase {
 		return fusionCase{name: name, nodes: nodes, consts: base(consts), x: x, want: want}
 	}
@@ -184,6 +185,10 @@ func quantCases() []fusionCase {
 			q("g", "h", "rs", "rz2"), one(newNode("Add", "h d", "a"), newNode("Relu", "a", "k")), q("k", "l", "ys", "yz"), one(newNode("MaxPool", "l", "m", ints("kernel_shape", 3, 2), ints("strides", 2, 1), ints("pads", 1, 1, 1, 0)),
 				newNode("Concat", "m m", "n", integerAttr("axis", 1))), q("n", "o", "ys", "rz"), one(newNode("Resize", "o _ twice", "p"), newNode("Transpose", "p", "t", ints("perm", 0, 2, 3, 1)), newNode("QuantizeLinear", "t ys rz", "y"))),
 			"QuantizeLinear", "QuantizeLinear", "QuantizeLinear", "Relu", "Concat", "QuantizeLinear"),
+		c("pixels of a photo", photo, noise(5, 2, 13, 11, 3), join(one(newNode("Transpose", "x", "xt", ints("perm", 0, 3, 1, 2)), newNode("QuantizeLinear", "xt xs xz", "xq"), newNode("DequantizeLinear", "xq xs xz", "xd")),
+			deq, conv(), relu, q("r", "d", "ys", "yz"), one(newNode("Resize", "d _ large", "u", text("mode", "linear"))), q("u", "v", "rs", "rz"), one(newNode("Resize", "v _ _ size", "w1", text("mode", "linear")), newNode("QuantizeLinear", "w1 rs rz", "y"))),
+			"QuantizeLinear", "Resize", "Resize"),
+		c("pixels of planes", photo, noise(5, 2, 3, 13, 11), join(pair, deq, conv(), relu, out), "QuantizeLinear"),
 		c("pixels of one dimension", arrays{"w": randomCodes(1, onnxio.Int8, 16, 8, 5), "wz": onnxio.NewArray(onnxio.Int8, 16)}, noise(5, 2, 8, 40), join(pair, deq, one(newNode("Conv", "xd wd b", "r", ints("strides", 2), ints("pads", 2, 1))), out), "QuantizeLinear"),
 		c("gemm to codes", matrix, noise(3, 5, 24), join(pair, deq, one(newNode("Gemm", "xd wd b", "r", integerAttr("transB", 1))), out), "QuantizeLinear"),
 		c("NaN", stats, onnxio.Floats(slices.Concat(filled(500, 0.3), []float32{float32(math.NaN())}, filled(8*13*11-501, -0.5)), 1, 8, 13, 11),

@@ -157,7 +157,9 @@ func (c *PixelConv) planFor(w *Window, step int) *pixelPlan {
 }
 
 // reach is how many positions of dimension d, padding included, all places of the window read.
-func (w *Window) reach(d int) int { return (w.Out[d]-1)*w.Stride[d] + (w.Kernel[d]-1)*w.Dilation[d] + 1 }
+func (w *Window) reach(d int) int {
+	return (w.Out[d]-1)*w.Stride[d] + (w.Kernel[d]-1)*w.Dilation[d] + 1
+}
 
 // Fits reports whether Run takes a window: one over planes, whose result is not empty.
 func (c *PixelConv) Fits(w *Window) bool {

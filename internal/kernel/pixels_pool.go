@@ -1,6 +1,9 @@
 package kernel
 
-import "sync"
+import (
+	"encoding/binary"
+	"sync"
+)
 
 // Pools of images of codes whose channels lie side by side. Steps from pixel to pixel are multiples of PixelBlock and the
 // same for the image and the result.
@@ -135,25 +138,76 @@ func addPixelsPlain(sums []int32, x []uint8, step, n int) {
 // ToPixels lays images of codes out pixel by pixel: x [batch, channels, size] to dst [batch, size, step]. What stands
 // behind the channels of a pixel is 0.
 func ToPixels(dst, x []uint8, step, batch, channels, size, threads int) {
-	const part = 1 << 10 // pixels
+	eachPixels(batch, size, channels, threads, func(n, lo, hi int) {
+		to, from := dst[n*size*step:(n+1)*size*step], x[n*channels*size:(n+1)*channels*size]
+		switch {
+		case channels == 3 && step == 4:
+			threeToPixels(to[4*lo:4*hi], from[lo:hi], from[size+lo:size+hi], from[2*size+lo:2*size+hi])
+			return
+		case step != channels:
+			clear(to[lo*step : hi*step])
+		}
+		turnBytes(to[lo*step:], from[lo:], channels, hi-lo, step, size)
+	})
+}
+
+// FromPixels is the inverse of ToPixels.
+func FromPixels(dst, x []uint8, step, batch, channels, size, threads int) {
+	eachPixels(batch, size, channels, threads, func(n, lo, hi int) {
+		to, from := dst[n*channels*size:(n+1)*channels*size], x[n*size*step:(n+1)*size*step]
+		turnBytes(to[lo:], from[lo*step:], hi-lo, channels, size, step)
+	})
+}
+
+// eachPixels calls f with runs of pixels lo..hi-1 of images n.
+func eachPixels(batch, size, channels, threads int, f func(n, lo, hi int)) {
+	const part = 1 << 10
 	parts := (size + part - 1) / part
 	Parallel(threadsFor(threads, batch*size*channels/4), batch*parts, func(u int) {
-		n, lo := u/parts, u%parts*part
-		hi := min(size, lo+part)
-		to, from := dst[(n*size+lo)*step:(n*size+hi)*step], x[n*channels*size:(n+1)*channels*size]
-		if channels == 3 && step == 4 {
-			threeToPixels(to, from[lo:hi], from[size+lo:size+hi], from[2*size+lo:2*size+hi])
-			return
-		}
-		if step != channels {
-			clear(to)
-		}
-		for c := range channels {
-			for i, v := range from[c*size+lo : c*size+hi] {
-				to[i*step+c] = v
+		lo := u % parts * part
+		f(u/parts, lo, min(size, lo+part))
+	})
+}
+
+// turnBytes writes dst[j*ldd + i] = x[i*ldx + j] for i < rows and j < cols, eight by eight in words.
+func turnBytes(dst, x []uint8, rows, cols, ldd, ldx int) {
+	i := 0
+	for ; i+8 <= rows; i += 8 {
+		j := 0
+		for ; j+8 <= cols; j += 8 {
+			var w [8]uint64
+			for k := range w {
+				w[k] = binary.LittleEndian.Uint64(x[(i+k)*ldx+j:])
+			}
+			turnWords(&w)
+			for k, v := range w {
+				binary.LittleEndian.PutUint64(dst[(j+k)*ldd+i:], v)
 			}
 		}
-	})
+		for ; j < cols; j++ {
+			for k := i; k < i+8; k++ {
+				dst[j*ldd+k] = x[k*ldx+j]
+			}
+		}
+	}
+	for ; i < rows; i++ {
+		for j := range cols {
+			dst[j*ldd+i] = x[i*ldx+j]
+		}
+	}
+}
+
+// turnWords transposes a matrix of 8x8 bytes: quarters of 4x4 change places, then those of the quarters, and so on.
+func turnWords(w *[8]uint64) {
+	for k := range 4 {
+		w[k], w[k+4] = w[k]&0x00000000ffffffff|w[k+4]<<32, w[k]>>32|w[k+4]&0xffffffff00000000
+	}
+	for _, k := range [4]int{0, 1, 4, 5} {
+		w[k], w[k+2] = w[k]&0x0000ffff0000ffff|w[k+2]<<16&0xffff0000ffff0000, w[k]>>16&0x0000ffff0000ffff|w[k+2]&0xffff0000ffff0000
+	}
+	for k := 0; k < 8; k += 2 {
+		w[k], w[k+1] = w[k]&0x00ff00ff00ff00ff|w[k+1]<<8&0xff00ff00ff00ff00, w[k]>>8&0x00ff00ff00ff00ff|w[k+1]&0xff00ff00ff00ff00
+	}
 }
 
 // threeToPixels joins three channels.
@@ -163,23 +217,6 @@ func threeToPixels(dst, r, g, b []uint8) {
 		to := dst[4*i : 4*i+4 : 4*i+4]
 		to[0], to[1], to[2], to[3] = v, g[i], b[i], 0
 	}
-}
-
-// FromPixels is the inverse of ToPixels.
-func FromPixels(dst, x []uint8, step, batch, channels, size, threads int) {
-	const part = 1 << 10 // pixels
-	parts := (size + part - 1) / part
-	Parallel(threadsFor(threads, batch*size*channels/4), batch*parts, func(u int) {
-		n, lo := u/parts, u%parts*part
-		hi := min(size, lo+part)
-		to, from := dst[n*channels*size:(n+1)*channels*size], x[n*size*step:]
-		for c := range channels {
-			row := to[c*size+lo : c*size+hi]
-			for i := range row {
-				row[i] = from[(lo+i)*step+c]
-			}
-		}
-	})
 }
 
 // JoinPixels copies the channels of pixels x, step bytes apart, to channels at... of pixels dst, width bytes apart, through
@@ -198,6 +235,23 @@ func JoinPixels(dst, x []uint8, width, step, at, channels int, table *[256]uint8
 			for i := lookUpVectors(to, from, table); i < channels; i++ {
 				to[i] = table[from[i]]
 			}
+		}
+	})
+}
+
+// SpreadPixels copies pixels [n, channels] to [n, step]; what stands behind the channels is 0.
+func SpreadPixels(dst, x []uint8, step, channels, threads int) {
+	n := len(x) / channels
+	if channels != 3 || step != 4 {
+		clear(dst)
+		JoinPixels(dst, x, step, channels, 0, channels, nil, threads)
+		return
+	}
+	eachPixels(1, n, channels, threads, func(_, lo, hi int) {
+		from, to := x[3*lo:3*hi], dst[4*lo:4*hi]
+		for i := range hi - lo {
+			p := from[3*i : 3*i+3 : 3*i+3]
+			binary.LittleEndian.PutUint32(to[4*i:], uint32(p[0])|uint32(p[1])<<8|uint32(p[2])<<16)
 		}
 	})
 }
