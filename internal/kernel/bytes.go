@@ -145,7 +145,8 @@ func (q *FloatFinish) row(dst []float32, sums, seen []int32, times int32, o int)
 
 // Columns finishes a row of sums, one of each output.
 func (q *ByteFinish) Columns(dst []uint8, sums []int32) {
-	for o, v := range sums {
+	for o := q.columns(dst, sums); o < len(sums); o++ {
+		v := sums[o]
 		bias, second, shift := q.of(o)
 		dst[o] = q.code(q.at(v, bias, second, shift))
 	}
@@ -153,7 +154,8 @@ func (q *ByteFinish) Columns(dst []uint8, sums []int32) {
 
 // Columns finishes a row of sums, one of each output.
 func (q *FloatFinish) Columns(dst []float32, sums []int32) {
-	for o, v := range sums {
+	for o := q.columns(dst, sums); o < len(sums); o++ {
+		v := sums[o]
 		bias, second, shift := q.of(o)
 		dst[o] = q.bound(q.at(v, bias, second, shift))
 	}

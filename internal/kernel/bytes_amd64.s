@@ -177,6 +177,93 @@ loop:
 	VZEROUPPER
 	RET
 
+// func finishByteColumnsAVX512(dst *byte, sums *int32, n int, bias *int32, second *float32, shift *float32, first float32, out float32, zero int32, low int32, high int32)
+// Requires: AVX, AVX512F
+TEXT ·finishByteColumnsAVX512(SB), NOSPLIT, $0-68
+	MOVQ         dst+0(FP), AX
+	MOVQ         sums+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         bias+24(FP), BX
+	MOVQ         second+32(FP), SI
+	MOVQ         shift+40(FP), DI
+	VBROADCASTSS first+48(FP), Z0
+	VBROADCASTSS out+52(FP), Z1
+	MOVL         zero+56(FP), R8
+	VMOVD        R8, X2
+	VPBROADCASTD X2, Z2
+	MOVL         low+60(FP), R8
+	VMOVD        R8, X3
+	VPBROADCASTD X3, Z3
+	MOVL         high+64(FP), R8
+	VMOVD        R8, X4
+	VPBROADCASTD X4, Z4
+	MOVL         $0x4b800000, R8
+	VMOVD        R8, X5
+	VPBROADCASTD X5, Z5
+	MOVL         $0xcb800000, R8
+	VMOVD        R8, X6
+	VPBROADCASTD X6, Z6
+
+loop:
+	VMOVUPS   (CX), Z7
+	VPADDD    (BX), Z7, Z7
+	VCVTDQ2PS Z7, Z7
+	VMULPS    Z0, Z7, Z7
+	VMULPS    (SI), Z7, Z7
+	VADDPS    (DI), Z7, Z7
+	VDIVPS    Z1, Z7, Z7
+	VCMPPS    $0x07, Z7, Z7, K1
+	VMOVAPS.Z Z7, K1, Z7
+	VMINPS    Z5, Z7, Z7
+	VMAXPS    Z6, Z7, Z7
+	VCVTPS2DQ Z7, Z7
+	VPADDD    Z2, Z7, Z7
+	VPMAXSD   Z3, Z7, Z7
+	VPMINSD   Z4, Z7, Z7
+	VPMOVDB   Z7, (AX)
+	ADDQ      $0x10, AX
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, BX
+	ADDQ      $0x40, SI
+	ADDQ      $0x40, DI
+	SUBQ      $0x10, DX
+	JNE       loop
+	VZEROUPPER
+	RET
+
+// func finishFloatColumnsAVX512(dst *float32, sums *int32, n int, bias *int32, second *float32, shift *float32, first float32, low float32, high float32)
+// Requires: AVX, AVX512F
+TEXT ·finishFloatColumnsAVX512(SB), NOSPLIT, $0-60
+	MOVQ         dst+0(FP), AX
+	MOVQ         sums+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         bias+24(FP), BX
+	MOVQ         second+32(FP), SI
+	MOVQ         shift+40(FP), DI
+	VBROADCASTSS first+48(FP), Z0
+	VBROADCASTSS low+52(FP), Z1
+	VBROADCASTSS high+56(FP), Z2
+
+loop:
+	VMOVUPS   (CX), Z3
+	VPADDD    (BX), Z3, Z3
+	VCVTDQ2PS Z3, Z3
+	VMULPS    Z0, Z3, Z3
+	VMULPS    (SI), Z3, Z3
+	VADDPS    (DI), Z3, Z3
+	VMAXPS    Z3, Z1, Z3
+	VMINPS    Z3, Z2, Z3
+	VMOVUPS   Z3, (AX)
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, BX
+	ADDQ      $0x40, SI
+	ADDQ      $0x40, DI
+	ADDQ      $0x40, AX
+	SUBQ      $0x10, DX
+	JNE       loop
+	VZEROUPPER
+	RET
+
 // func byteDeepAVX2(dst *byte, src *byte, vectors *int, n int, shuffles *byte, step int, offsets *int, weights *uint32, groups int, bias int32, first float32, second float32, shift float32, out float32, zero int32, low int32, high int32)
 // Requires: AVX, AVX2
 TEXT ·byteDeepAVX2(SB), NOSPLIT, $0-104
@@ -364,6 +451,99 @@ loop:
 	ADDQ      $0x20, DX
 	ADDQ      $0x20, AX
 	SUBQ      $0x08, BX
+	JNE       loop
+	VZEROUPPER
+	RET
+
+// func finishByteColumnsAVX2(dst *byte, sums *int32, n int, bias *int32, second *float32, shift *float32, first float32, out float32, zero int32, low int32, high int32)
+// Requires: AVX, AVX2
+TEXT ·finishByteColumnsAVX2(SB), NOSPLIT, $0-68
+	MOVQ         dst+0(FP), AX
+	MOVQ         sums+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         bias+24(FP), BX
+	MOVQ         second+32(FP), SI
+	MOVQ         shift+40(FP), DI
+	VBROADCASTSS first+48(FP), Y0
+	VBROADCASTSS out+52(FP), Y1
+	MOVL         zero+56(FP), R8
+	VMOVD        R8, X2
+	VPBROADCASTD X2, Y2
+	MOVL         low+60(FP), R8
+	VMOVD        R8, X3
+	VPBROADCASTD X3, Y3
+	MOVL         high+64(FP), R8
+	VMOVD        R8, X4
+	VPBROADCASTD X4, Y4
+	MOVL         $0x4b800000, R8
+	VMOVD        R8, X5
+	VPBROADCASTD X5, Y5
+	MOVL         $0xcb800000, R8
+	VMOVD        R8, X6
+	VPBROADCASTD X6, Y6
+
+loop:
+	VMOVUPS      (CX), Y7
+	VPADDD       (BX), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y0, Y7, Y7
+	VMULPS       (SI), Y7, Y7
+	VADDPS       (DI), Y7, Y7
+	VDIVPS       Y1, Y7, Y7
+	VCMPPS       $0x07, Y7, Y7, Y8
+	VANDPS       Y8, Y7, Y7
+	VMINPS       Y5, Y7, Y7
+	VMAXPS       Y6, Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPADDD       Y2, Y7, Y7
+	VPMAXSD      Y3, Y7, Y7
+	VPMINSD      Y4, Y7, Y7
+	VPSLLD       $0x18, Y7, Y7
+	VPSRLD       $0x18, Y7, Y7
+	VPACKUSDW    Y7, Y7, Y7
+	VPACKUSWB    Y7, Y7, Y7
+	VEXTRACTI128 $0x01, Y7, X8
+	VPUNPCKLDQ   X8, X7, X8
+	VMOVQ        X8, (AX)
+	ADDQ         $0x08, AX
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, BX
+	ADDQ         $0x20, SI
+	ADDQ         $0x20, DI
+	SUBQ         $0x08, DX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func finishFloatColumnsAVX2(dst *float32, sums *int32, n int, bias *int32, second *float32, shift *float32, first float32, low float32, high float32)
+// Requires: AVX, AVX2
+TEXT ·finishFloatColumnsAVX2(SB), NOSPLIT, $0-60
+	MOVQ         dst+0(FP), AX
+	MOVQ         sums+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         bias+24(FP), BX
+	MOVQ         second+32(FP), SI
+	MOVQ         shift+40(FP), DI
+	VBROADCASTSS first+48(FP), Y0
+	VBROADCASTSS low+52(FP), Y1
+	VBROADCASTSS high+56(FP), Y2
+
+loop:
+	VMOVUPS   (CX), Y3
+	VPADDD    (BX), Y3, Y3
+	VCVTDQ2PS Y3, Y3
+	VMULPS    Y0, Y3, Y3
+	VMULPS    (SI), Y3, Y3
+	VADDPS    (DI), Y3, Y3
+	VMAXPS    Y3, Y1, Y3
+	VMINPS    Y3, Y2, Y3
+	VMOVUPS   Y3, (AX)
+	ADDQ      $0x20, CX
+	ADDQ      $0x20, BX
+	ADDQ      $0x20, SI
+	ADDQ      $0x20, DI
+	ADDQ      $0x20, AX
+	SUBQ      $0x08, DX
 	JNE       loop
 	VZEROUPPER
 	RET

@@ -68,3 +68,35 @@ func (q *FloatFinish) vectors(dst []float32, sums, seen []int32, bias, times int
 	f(&dst[0], &sums[0], &seen[0], n, bias, times, q.First, second, shift, q.Low, q.High)
 	return n
 }
+
+// columns finishes as many sums of a row as fill vectors, and returns how many; none where numbers are not given for every
+// output.
+func (q *ByteFinish) columns(dst []uint8, sums []int32) int {
+	n := filled(len(sums))
+	if n == 0 || len(q.Second) < n || q.Shift == nil {
+		return 0
+	}
+	_, _, _ = dst[n-1], q.Bias[n-1], q.Shift[n-1]
+	f := finishByteColumnsAVX2
+	if use == avx512 {
+		f = finishByteColumnsAVX512
+	}
+	f(&dst[0], &sums[0], n, &q.Bias[0], &q.Second[0], &q.Shift[0], q.First, q.Out, q.Zero, q.Low, q.High)
+	return n
+}
+
+// columns finishes as many sums of a row as fill vectors, and returns how many; none where numbers are not given for every
+// output.
+func (q *FloatFinish) columns(dst []float32, sums []int32) int {
+	n := filled(len(sums))
+	if n == 0 || len(q.Second) < n || q.Shift == nil {
+		return 0
+	}
+	_, _, _ = dst[n-1], q.Bias[n-1], q.Shift[n-1]
+	f := finishFloatColumnsAVX2
+	if use == avx512 {
+		f = finishFloatColumnsAVX512
+	}
+	f(&dst[0], &sums[0], n, &q.Bias[0], &q.Second[0], &q.Shift[0], q.First, q.Low, q.High)
+	return n
+}

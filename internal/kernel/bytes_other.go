@@ -20,3 +20,7 @@ func (q *ByteFinish) vectors([]uint8, []int32, []int32, int32, int32, float32, f
 func (q *FloatFinish) vectors([]float32, []int32, []int32, int32, int32, float32, float32) int {
 	return 0
 }
+
+func (q *ByteFinish) columns([]uint8, []int32) int { return 0 }
+
+func (q *FloatFinish) columns([]float32, []int32) int { return 0 }

@@ -19,6 +19,16 @@ func finishBytesAVX512(dst *byte, sums *int32, seen *int32, n int, bias int32, t
 //go:noescape
 func finishFloatsAVX512(dst *float32, sums *int32, seen *int32, n int, bias int32, times int32, first float32, second float32, shift float32, low float32, high float32)
 
+// finishByteColumnsAVX512 turns sums of many outputs into results: see _generate/bytes.go.
+//
+//go:noescape
+func finishByteColumnsAVX512(dst *byte, sums *int32, n int, bias *int32, second *float32, shift *float32, first float32, out float32, zero int32, low int32, high int32)
+
+// finishFloatColumnsAVX512 turns sums of many outputs into results: see _generate/bytes.go.
+//
+//go:noescape
+func finishFloatColumnsAVX512(dst *float32, sums *int32, n int, bias *int32, second *float32, shift *float32, first float32, low float32, high float32)
+
 // byteDeepAVX2 convolves one plane: see _generate/bytes.go.
 //
 //go:noescape
@@ -33,6 +43,16 @@ func finishBytesAVX2(dst *byte, sums *int32, seen *int32, n int, bias int32, tim
 //
 //go:noescape
 func finishFloatsAVX2(dst *float32, sums *int32, seen *int32, n int, bias int32, times int32, first float32, second float32, shift float32, low float32, high float32)
+
+// finishByteColumnsAVX2 turns sums of many outputs into results: see _generate/bytes.go.
+//
+//go:noescape
+func finishByteColumnsAVX2(dst *byte, sums *int32, n int, bias *int32, second *float32, shift *float32, first float32, out float32, zero int32, low int32, high int32)
+
+// finishFloatColumnsAVX2 turns sums of many outputs into results: see _generate/bytes.go.
+//
+//go:noescape
+func finishFloatColumnsAVX2(dst *float32, sums *int32, n int, bias *int32, second *float32, shift *float32, first float32, low float32, high float32)
 
 // byteMaxU1AVX2 joins taps of a row: see _generate/bytes.go.
 //

@@ -34,7 +34,8 @@ type PixelConv struct {
 	quads                   int // of a tap, of channels or in a depthwise one of nothing: of taps
 	panels                  []pixelPanel
 	weights                 []int8
-	bias                    []int32 // of whole blocks of outputs, as factor and shift
+	packed                  *packedPixels // in place of weights; nil for none
+	bias                    []int32       // of whole blocks of outputs, as factor and shift
 	factor, shift           []float32
 	bounds                  pixelBounds
 	pad                     uint8
@@ -69,7 +70,14 @@ func NewPixelConv(weights []int8, outputs, channels, taps int, deep bool, pad ui
 		n := (k+1)*blocks/count - first
 		c.panels = append(c.panels, pixelPanel{first, n, len(c.weights)})
 		c.packPanel(weights, first, n)
+		if odd := len(c.weights) % 128; odd != 0 { // panels begin with a byte of codes
+			c.weights = append(c.weights, make([]int8, 128-odd)...)
+		}
 		first += n
+	}
+	c.packed = packPixels(c.weights)
+	if c.packed != nil {
+		c.weights = nil
 	}
 	return c
 }
@@ -250,7 +258,11 @@ func (c *PixelConv) weight(o, ch, t int) int8 {
 		k++
 	}
 	p := c.panels[k]
-	return c.weights[p.at+((t*c.quads+ch/4)*p.blocks*PixelBlock+o-p.first*PixelBlock)*4+ch%4]
+	at := p.at + ((t*c.quads+ch/4)*p.blocks*PixelBlock+o-p.first*PixelBlock)*4 + ch%4
+	if c.packed != nil {
+		return c.packed.weight(at)
+	}
+	return c.weights[at]
 }
 
 // code makes a code of a sum.
@@ -258,4 +270,44 @@ func (c *PixelConv) code(sum int32, o int) uint8 {
 	y := float32(float32(sum)*c.factor[o]) + c.shift[o]
 	y = min(max(y, c.bounds.low), c.bounds.high)
 	return uint8(int32(math.RoundToEven(float64(y))) + c.bounds.zero)
+}
+
+// packedPixels are weights of at most 16 different values in codes of four bits: of every 128, those of the first half are
+// low nibbles, those of the second the high ones. A panel is looked up when it is used: its weights come from memory in half
+// the time, and stay in the cache meanwhile.
+type packedPixels struct {
+	codes []uint8
+	table [16]int8
+}
+
+// packedLeast is how many weights are worth packing: fewer stay in the cache between runs.
+const packedLeast = 1 << 15
+
+// packPixels returns weights in codes, nil where they have too many values, zeros that fill up panels among them, or are few.
+func packPixels(weights []int8) *packedPixels {
+	if len(weights) < packedLeast {
+		return nil
+	}
+	p := &packedPixels{codes: make([]uint8, (len(weights)+127)/128*64)}
+	var code [256]uint8
+	values := 0
+	for i, v := range weights {
+		k := code[uint8(v)]
+		if k == 0 {
+			if values == 16 {
+				return nil
+			}
+			p.table[values] = v
+			values++
+			k = uint8(values)
+			code[uint8(v)] = k
+		}
+		p.codes[i/128*64+i%64] |= (k - 1) << (i / 64 % 2 * 4)
+	}
+	return p
+}
+
+// weight returns weight i.
+func (p *packedPixels) weight(i int) int8 {
+	return p.table[p.codes[i/128*64+i%64]>>(i/64%2*4)&15]
 }

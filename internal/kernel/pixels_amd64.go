@@ -44,9 +44,23 @@ func (c *PixelConv) vectors(dst, src []uint8, p *pixelPlan, offsets []int) bool 
 		c.deepVectors(args, dst, src, p, offsets)
 		return true
 	}
+	var unpacked []int8
+	if c.packed != nil {
+		size := (c.taps*c.quads*4*PixelBlock*4 + 127) / 128 * 128
+		buf := borrow(size / 4)
+		defer scratch.Put(buf)
+		unpacked = unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(*buf))), size)
+	}
 	for _, panel := range c.panels {
 		o := panel.first * PixelBlock
-		args.weights, args.bias, args.factor, args.shift = &c.weights[panel.at], &c.bias[o], &c.factor[o], &c.shift[o]
+		args.bias, args.factor, args.shift = &c.bias[o], &c.factor[o], &c.shift[o]
+		if c.packed != nil {
+			n := (c.taps*c.quads*4*PixelBlock*panel.blocks + 127) / 128 * 64
+			unpackNibbles(&unpacked[0], &c.packed.codes[panel.at/2 : panel.at/2+n][0], n, &c.packed.table[0])
+			args.weights = &unpacked[0]
+		} else {
+			args.weights = &c.weights[panel.at]
+		}
 		args.dst, args.offsets = &dst[o], &offsets[0]
 		most := pixelRows(panel.blocks)
 		tiles := (len(offsets) + most - 1) / most

@@ -5077,6 +5077,33 @@ loop:
 	VZEROUPPER
 	RET
 
+// func unpackNibbles(dst *int8, codes *byte, n int, table *int8)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·unpackNibbles(SB), NOSPLIT, $0-32
+	MOVQ            dst+0(FP), AX
+	MOVQ            codes+8(FP), CX
+	MOVQ            n+16(FP), DX
+	MOVQ            table+24(FP), BX
+	VBROADCASTI32X4 (BX), Z0
+	MOVL            $0x0f0f0f0f, BX
+	VPBROADCASTD    BX, Z1
+
+loop:
+	VMOVDQU32 (CX), Z2
+	VPSRLD    $0x04, Z2, Z3
+	VPANDD    Z1, Z2, Z2
+	VPANDD    Z1, Z3, Z3
+	VPSHUFB   Z2, Z0, Z2
+	VPSHUFB   Z3, Z0, Z3
+	VMOVDQU32 Z2, (AX)
+	VMOVDQU32 Z3, 64(AX)
+	ADDQ      $0x40, CX
+	ADDQ      $0x00000080, AX
+	SUBQ      $0x40, DX
+	JNE       loop
+	VZEROUPPER
+	RET
+
 // func codeSumU(dst *byte, a *byte, b *byte, n int, first float32, second float32, fixed float32, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·codeSumU(SB), NOSPLIT, $0-52

@@ -179,6 +179,11 @@ func pixelMax(dst *byte, x *byte, width int, step int, n int, taps *int, end *in
 //go:noescape
 func lookUpVBMI(dst *byte, x *byte, n int, table *byte)
 
+// unpackNibbles turns codes into bytes: see _generate/pixels.go.
+//
+//go:noescape
+func unpackNibbles(dst *int8, codes *byte, n int, table *int8)
+
 // codeSumU combines codes: see _generate/pixels.go.
 //
 //go:noescape

@@ -56,11 +56,29 @@ func TestPixelConv(t *testing.T) {
 		cases = append(cases, pixelCase{channels: 4, outputs: 16 * (1 + i%4), step: 16, batch: 1, w: flatWindow([2]int{1, 9 + i}, one, one, one, none)})
 	}
 	for _, c := range cases {
-		eachLevel(t, func(t *testing.T) { c.check(t) })
+		eachLevel(t, func(t *testing.T) { c.check(t, 256) })
 	}
 }
 
-func (c *pixelCase) check(t *testing.T) {
+// TestPackedPixelConv: weights of few values stand in codes of four bits.
+func TestPackedPixelConv(t *testing.T) {
+	one, three := [2]int{1, 1}, [2]int{3, 3}
+	for _, c := range []pixelCase{
+		{channels: 50, outputs: 100, step: 64, batch: 2, w: flatWindow([2]int{5, 7}, three, one, one, one)},
+		{channels: 600, outputs: 72, step: 608, batch: 1, w: flatWindow([2]int{1, 1}, one, one, one, [2]int{})},
+	} {
+		for _, values := range []int{2, 15, 17} {
+			eachLevel(t, func(t *testing.T) {
+				if f := c.check(t, values); (f.packed != nil) != (values <= 16) || (f.weights == nil) != (values <= 16) {
+					t.Errorf("%d values: packed %v, weights %d", values, f.packed != nil, len(f.weights))
+				}
+			})
+		}
+	}
+}
+
+// check compares a convolution whose weights have so many values with one by definition.
+func (c *pixelCase) check(t *testing.T, values int) *PixelConv {
 	per := c.channels
 	if c.deep {
 		per = 1
@@ -68,7 +86,7 @@ func (c *pixelCase) check(t *testing.T) {
 	taps := c.w.KernelSize()
 	weights := make([]int8, c.outputs*per*taps)
 	for i, v := range someBytes(3, len(weights)) {
-		weights[i] = int8(v)
+		weights[i] = int8(uint8(int(v)%values*256/values + 120))
 	}
 	q := &ByteFinish{Finish: Finish{First: 1}, Out: 1, Zero: 11, Low: 3, High: 250}
 	for o := range c.outputs {
@@ -91,6 +109,7 @@ func (c *pixelCase) check(t *testing.T) {
 			}
 		}
 	}
+	return f
 }
 
 func (c *pixelCase) String() string {

@@ -21,6 +21,8 @@ func byteKernels() {
 		makeByteDeep(l)
 		makeFinishBytes(l)
 		makeFinishFloats(l)
+		makeFinishColumns(l, true)
+		makeFinishColumns(l, false)
 	}
 	for _, step := range []int{1, 2} {
 		makeByteMax("byteMaxU", step, VPMAXUB)
@@ -131,6 +133,48 @@ func makeFinishFloats(l lanes) {
 			VMOVUPS(y, Mem{Base: dst})
 		}
 	})
+}
+
+// makeFinishColumns scales sums of products of bytes, one of each output:
+//
+//	y[i] = float32(sums[i] + bias[i]) * first * second[i] + shift[i]
+//
+// rounded after each operation, and makes bytes of them as makeFinishBytes does, or limits them as makeFinishFloats; n is a
+// multiple of the lanes.
+func makeFinishColumns(l lanes, bytes bool) {
+	name, dst, params := "finishFloatColumns"+l.suffix, "float32", "first, low, high float32"
+	if bytes {
+		name, dst, params = "finishByteColumns"+l.suffix, "byte", "first, out float32, zero, low, high int32"
+	}
+	TEXT(name, NOSPLIT, "func(dst *"+dst+", sums *int32, n int, bias *int32, second, shift *float32, "+params+")")
+	Doc(name + " turns sums of many outputs into results: see _generate/bytes.go.")
+	Pragma("noescape")
+	to, sums, n := Load(Param("dst"), GP64()), Load(Param("sums"), GP64()), Load(Param("n"), GP64())
+	bias, second, shift := Load(Param("bias"), GP64()), Load(Param("second"), GP64()), Load(Param("shift"), GP64())
+	first, pointers := l.float("first"), map[int][]reg.Register{4: {sums, bias, second, shift}}
+	var q quantizer
+	var low, high reg.VecVirtual
+	if bytes {
+		q, pointers[1] = newQuantizer(l, true), []reg.Register{to}
+	} else {
+		low, high, pointers[4] = l.float("low"), l.float("high"), append(pointers[4], to)
+	}
+	l.loop(n, func() {
+		x := l.make()
+		VMOVUPS(Mem{Base: sums}, x)
+		VPADDD(Mem{Base: bias}, x, x)
+		VCVTDQ2PS(x, x)
+		VMULPS(first, x, x)
+		VMULPS(Mem{Base: second}, x, x)
+		VADDPS(Mem{Base: shift}, x, x)
+		if bytes {
+			q.store(x, to)
+			return
+		}
+		VMAXPS(x, low, x)
+		VMINPS(x, high, x)
+		VMOVUPS(x, Mem{Base: to})
+	}, pointers)
 }
 
 // makeByteMax joins taps of a row by their maximum: dst[i] = max over t < taps of x[i*step + offsets[t]], for i < n, n a

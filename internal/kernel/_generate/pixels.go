@@ -25,6 +25,7 @@ func pixelKernels() {
 	makePixelSum()
 	makePixelMax()
 	makeLookUp()
+	makeUnpack()
 	for _, product := range []bool{false, true} {
 		makeCodeSum("U", product, VPMOVZXBD)
 		makeCodeSum("S", product, VPMOVSXBD)
@@ -425,6 +426,35 @@ func makePixelMax() {
 	ADDQ(step, from)
 	DECQ(n)
 	JNE(LabelRef("pixel"))
+	VZEROUPPER()
+	RET()
+}
+
+// makeUnpack looks the values of codes of four bits up, n bytes of them: the low nibbles of 64 bytes are the codes of 64
+// values, the high nibbles those of the next 64. n is a multiple of 64.
+func makeUnpack() {
+	TEXT("unpackNibbles", NOSPLIT, "func(dst *int8, codes *byte, n int, table *int8)")
+	Doc("unpackNibbles turns codes into bytes: see _generate/pixels.go.")
+	Pragma("noescape")
+	dst, codes, n, at := Load(Param("dst"), GP64()), Load(Param("codes"), GP64()), Load(Param("n"), GP64()), Load(Param("table"), GP64())
+	table, mask, low, high := ZMM(), ZMM(), ZMM(), ZMM()
+	VBROADCASTI32X4(Mem{Base: at}, table)
+	four := GP32()
+	MOVL(U32(0x0f0f0f0f), four)
+	VPBROADCASTD(four, mask)
+	Label("loop")
+	VMOVDQU32(Mem{Base: codes}, low)
+	VPSRLD(Imm(4), low, high)
+	VPANDD(mask, low, low)
+	VPANDD(mask, high, high)
+	VPSHUFB(low, table, low)
+	VPSHUFB(high, table, high)
+	VMOVDQU32(low, Mem{Base: dst})
+	VMOVDQU32(high, Mem{Base: dst, Disp: 64})
+	ADDQ(Imm(64), codes)
+	ADDQ(U32(128), dst)
+	SUBQ(Imm(64), n)
+	JNE(LabelRef("loop"))
 	VZEROUPPER()
 	RET()
 }
