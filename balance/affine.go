@@ -26,30 +26,32 @@ type grid struct {
 	err   float64
 }
 
-// quantizeAffine fills q. x and importance are in group order, and so are the codes.
-func quantizeAffine(q *Quantized, x, importance []float32) {
+// quantizeAffine fills q. x and importance are in group order, and so are the codes. symmetric: without zero points.
+func quantizeAffine(q *Quantized, x, importance []float32, symmetric bool) {
 	if q.Bits == 1 {
 		quantizeSign(q, x, importance)
 		return
 	}
 	a := newAffine(q.Layout, q.Bits)
-	symmetric, shifted := make([]grid, len(q.Scales)), make([]grid, len(q.Scales))
+	middle, shifted := make([]grid, len(q.Scales)), make([]grid, len(q.Scales))
 	var half []grid
 	if q.Bits == 2 {
 		half = make([]grid, len(q.Scales))
 	}
 	for g := range q.Scales {
 		if a.load(x, importance, q.Layout, g); a.lo == 0 && a.hi == 0 {
-			symmetric[g].zero, shifted[g].zero = a.middle(), a.middle()
+			middle[g].zero, shifted[g].zero = a.middle(), a.middle()
 			continue
 		}
-		symmetric[g] = a.descend(a.middle(), math.Inf(1))
-		shifted[g] = a.shift(symmetric[g])
+		middle[g] = a.descend(a.middle(), math.Inf(1))
+		if shifted[g] = middle[g]; !symmetric {
+			shifted[g] = a.shift(middle[g])
+		}
 		if half != nil {
 			half[g] = a.descend(1.5, math.Inf(1))
 		}
 	}
-	chosen := choose(q, symmetric, shifted, half)
+	chosen := choose(q, middle, shifted, half)
 	for g, c := range chosen {
 		q.Scales[g] = c.scale
 		lo, hi := q.Layout.Span(g)

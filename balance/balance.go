@@ -80,6 +80,7 @@ type Spec struct {
 	P             float64 // Balanced: the exponent p in [0, 1]
 	Norm          Norm    // Balanced and Lloyd
 	Levels        Levels  // Balanced and Lloyd
+	Symmetric     bool    // Affine: the zero point is the middle code, as kernels on int8 want it
 	MeanThreshold bool    // Paper: split at the mean in place of the median
 	Unbias        bool    // stretch the values so that the tensor keeps its projection, see Quantized.Unbias
 	ZeroSum       bool    // move codes so that the errors of each channel add up to nearly zero, see Quantized.ZeroSum
@@ -119,7 +120,7 @@ func Quantize(w, importance []float32, l Layout, s Spec) (*Quantized, error) {
 	q.Codes = make([]uint8, len(w))
 	switch s.Method {
 	case Affine:
-		quantizeAffine(q, x, importance)
+		quantizeAffine(q, x, importance, s.Symmetric)
 	case Paper:
 		quantizePaper(q, x, s)
 	default:

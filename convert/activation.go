@@ -1,15 +1,19 @@
 package convert
 
 import (
+	"fmt"
 	"math"
+	"slices"
 
 	"bq/balance"
 	"bq/onnxio"
 )
 
-// Activation is a value that is rounded to codes on its way into the operators of quantized weights:
+// Activation is a value that is rounded to codes on its way into those who read it:
 //
 //	x -> (clamp(round(x/Scale) + Zero, 0, 2^Bits-1) - Zero) * Scale
+//
+// with Shifts, of channel c along axis 1, by the step Scale / 2^Shifts[c] in place of Scale.
 type Activation struct {
 	Name  string  `json:"name"`
 	Bits  int     `json:"bits"`
@@ -17,21 +21,70 @@ type Activation struct {
 	High  float32 `json:"high"` //
 	Scale float32 `json:"scale"`
 	Zero  uint8   `json:"zero"`
+
+	Shifts []int8 `json:"shifts,omitempty"` // by channel: how many bits finer its steps are, at most MaxShift; nil: all are alike
+	Rank   int    `json:"rank,omitempty"`   // of the value, where there are shifts
+
+	Everywhere bool `json:"everywhere,omitempty"` // every reader sees the rounded value; else the operators of quantized weights alone
 }
 
-// newActivation codes the range [low, high] in the given bits.
-func newActivation(name string, low, high float32, bits int) Activation {
-	scale, zero := balance.ActivationParams(low, high, bits)
-	return Activation{Name: name, Bits: bits, Low: low, High: high, Scale: scale, Zero: zero}
+// span is the range of a value, and by how many bits the ranges of its channels are narrower.
+type span struct {
+	low, high float32
+	shifts    []int8 // nil: they are not
+	rank      int
+}
+
+// newActivation codes the range of a value in the given bits.
+func newActivation(p placed, r span, bits int) Activation {
+	scale, zero := balance.ActivationParams(r.low, r.high, bits)
+	if top := float32(int(1)<<bits - 1 - int(zero)); p.most > 0 && r.high <= p.most {
+		for float32(top*scale) > p.most { // codes of what a Clip left cover no more than that: then runtimes need no Clip
+			scale = math.Nextafter32(scale, 0)
+		}
+	}
+	return Activation{Name: p.name, Bits: bits, Low: r.low, High: r.high, Scale: scale, Zero: zero, Shifts: r.shifts, Rank: r.rank, Everywhere: p.codes}
+}
+
+// MaxShift is the most by which the steps of a channel are finer than those of the value.
+const MaxShift = 15
+
+// check reports what is wrong with a.
+func (a *Activation) check() error {
+	wrong := a.Bits < 1 || a.Bits > 8 || !(a.Scale > 0) || a.Scale > math.MaxFloat32 || int(a.Zero) >= 1<<a.Bits || len(a.Shifts) > 0 && (a.Rank < 2 || a.Rank > maxList || !a.Everywhere)
+	for _, k := range a.Shifts {
+		wrong = wrong || k < 0 || k > MaxShift
+	}
+	if wrong {
+		return &onnxio.FormatError{Where: "activation " + onnxio.Quote(a.Name), Text: fmt.Sprintf("%d bits, scale %v, zero %d, shifts %v, rank %d", a.Bits, a.Scale, a.Zero, a.Shifts, a.Rank)}
+	}
+	return nil
+}
+
+// steps returns the step of each channel, or the one of all.
+func (a *Activation) steps() []float32 {
+	if a.Shifts == nil {
+		return []float32{a.Scale}
+	}
+	list := make([]float32, len(a.Shifts))
+	for c, k := range a.Shifts {
+		list[c] = a.Scale / float32(int(1)<<k)
+	}
+	return list
 }
 
 // round returns v rounded as a says: what fakeQuantize's nodes compute from operator set 11 on.
-func (a Activation) round(v *onnxio.Array) *onnxio.Array {
+func (a *Activation) round(v *onnxio.Array) *onnxio.Array {
 	out := onnxio.NewArray(v.Type, v.Shape...)
+	steps, inner := a.steps(), len(v.F32())
+	if len(steps) > 1 {
+		inner = product(v.Shape[2:])
+	}
 	y, zero, top := out.F32(), float32(a.Zero), float32(int(1)<<a.Bits-1)
 	for i, x := range v.F32() {
-		code := float32(math.RoundToEven(float64(x/a.Scale))) + zero
-		y[i] = onnxio.Round(v.Type, (min(max(code, 0), top)-zero)*a.Scale)
+		step := steps[i/inner%len(steps)]
+		code := float32(math.RoundToEven(float64(x/step))) + zero
+		y[i] = onnxio.Round(v.Type, (min(max(code, 0), top)-zero)*step)
 	}
 	return out
 }
@@ -77,38 +130,79 @@ func dataInput(u use) int {
 	return -1
 }
 
-// insert puts what build makes between each named value and its data uses. build returns the name of the value that
-// takes its place there. A value without data uses is an error.
-func insert(m *onnxio.Model, uses []dataUse, values []string, build func(b *graphBuilder, value string, typ onnxio.DataType) string) error {
-	readers := map[string][]dataUse{}
+// buildFunc adds nodes that make another value of one, which stands for p, and returns its name.
+type buildFunc func(b *graphBuilder, p placed, value string) string
+
+// insert puts what build makes of a value in the place of the value: for all who read it where everywhere is set, even as an output of
+// the graph, else for its data uses. A value that the graph does not have, or without data uses, is an error.
+func insert(m *onnxio.Model, uses []dataUse, list []placed, build buildFunc) error {
+	in := &inserter{model: m, names: valueNames(m), readers: map[string][]dataUse{}, producer: map[string]*onnxio.Node{}, after: map[*onnxio.Node][]*onnxio.Node{}}
 	for _, d := range uses {
 		name := d.node.Inputs[d.input]
-		readers[name] = append(readers[name], d)
+		in.readers[name] = append(in.readers[name], d)
 	}
-	producer := map[string]*onnxio.Node{}
 	for _, n := range m.Graph.Nodes {
 		for _, out := range n.Outputs {
-			producer[out] = n
+			in.producer[out] = n
 		}
 	}
-	names := valueNames(m)
-	after := map[*onnxio.Node][]*onnxio.Node{} // nil: in front of all
-	for _, value := range values {
-		if len(readers[value]) == 0 {
-			return &onnxio.FormatError{Where: "activation " + onnxio.Quote(value), Text: "no weighted node reads a value of that name"}
+	for _, p := range list {
+		if err := in.value(p, build); err != nil {
+			return err
 		}
-		b := &graphBuilder{names: names, model: m, graph: m.Graph}
-		out := build(b, value, readers[value][0].typ)
-		for _, d := range readers[value] {
-			d.node.Inputs[d.input] = out
-		}
-		after[producer[value]] = append(after[producer[value]], b.nodes...)
 	}
-	nodes := after[nil]
+	nodes := in.after[nil]
 	for _, n := range m.Graph.Nodes {
-		nodes = append(append(nodes, n), after[n]...)
+		nodes = append(append(nodes, n), in.after[n]...)
 	}
 	m.Graph.Nodes = nodes
+	return nil
+}
+
+// inserter puts values in the place of others.
+type inserter struct {
+	model    *onnxio.Model
+	names    map[string]bool
+	readers  map[string][]dataUse
+	producer map[string]*onnxio.Node
+	after    map[*onnxio.Node][]*onnxio.Node // new nodes by what they stand behind; nil: in front of all
+}
+
+func (in *inserter) value(p placed, build buildFunc) error {
+	b := &graphBuilder{names: in.names, model: in.model, graph: in.model.Graph}
+	from := in.producer[p.name]
+	defer func() { in.after[from] = append(in.after[from], b.nodes...) }()
+	switch {
+	case !p.codes:
+		if len(in.readers[p.name]) == 0 {
+			return &onnxio.FormatError{Where: "activation " + onnxio.Quote(p.name), Text: "no weighted node reads a value of that name"}
+		}
+		p.typ = in.readers[p.name][0].typ
+		out := build(b, p, p.name)
+		for _, d := range in.readers[p.name] {
+			d.node.Inputs[d.input] = out
+		}
+	case from != nil:
+		raw := fresh(in.names, p.name+"/float")
+		from.Outputs[slices.Index(from.Outputs, p.name)] = raw
+		out := build(b, p, raw)
+		for _, n := range b.nodes {
+			if i := slices.Index(n.Outputs, out); i >= 0 {
+				n.Outputs[i] = p.name
+			}
+		}
+	case slices.ContainsFunc(in.model.Graph.Inputs, func(v *onnxio.ValueInfo) bool { return v.Name == p.name }):
+		out := build(b, p, p.name)
+		for _, n := range in.model.Graph.Nodes {
+			for i, name := range n.Inputs {
+				if name == p.name {
+					n.Inputs[i] = out
+				}
+			}
+		}
+	default:
+		return &onnxio.FormatError{Where: "activation " + onnxio.Quote(p.name), Text: "the graph has no value of that name"}
+	}
 	return nil
 }
 
@@ -126,7 +220,11 @@ func fakeQuantize(b *graphBuilder, m *onnxio.Model, a Activation, value string, 
 	if typ != onnxio.Float {
 		x = b.node("Cast", base+"/float", []string{x}, intAttr("to", int64(onnxio.Float)))
 	}
-	scale := b.constant(base+"/scale", onnxio.Floats([]float32{a.Scale}))
+	shape := []int{}
+	if a.Shifts != nil {
+		shape = append([]int{len(a.Shifts)}, ones(a.Rank-2)...)
+	}
+	scale := b.constant(base+"/scale", onnxio.Floats(a.steps(), shape...))
 	zero := b.constant(base+"/zero", onnxio.Floats([]float32{float32(a.Zero)}))
 	x = b.node("Div", base+"/steps", []string{x, scale})
 	top := float32(int(1)<<a.Bits - 1)
@@ -157,14 +255,13 @@ func (b *graphBuilder) clip(m *onnxio.Model, x, base string, low, high float32) 
 	return b.node("Clip", base+"/clip", []string{x, lo, hi})
 }
 
-// insertActivations makes m round the given values on their way into the data uses.
+// insertActivations makes m round the given values, in float arithmetic.
 func insertActivations(m *onnxio.Model, uses []dataUse, list []Activation) error {
-	values := make([]string, len(list))
-	of := map[string]Activation{}
+	places, of := make([]placed, len(list)), map[string]Activation{}
 	for i, a := range list {
-		values[i], of[a.Name] = a.Name, a
+		places[i], of[a.Name] = placed{name: a.Name, codes: a.Everywhere, typ: onnxio.Float}, a
 	}
-	return insert(m, uses, values, func(b *graphBuilder, value string, typ onnxio.DataType) string {
-		return fakeQuantize(b, m, of[value], value, typ)
+	return insert(m, uses, places, func(b *graphBuilder, p placed, value string) string {
+		return fakeQuantize(b, m, of[p.name], value, p.typ)
 	})
 }

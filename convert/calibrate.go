@@ -236,7 +236,7 @@ func (c *converter) floatMeans(p *infer.Program, feeds []map[string]*onnxio.Arra
 // shift against the float model; at a value that is to be coded it chooses the range and codes the value, so that
 // what comes later is fitted to what the final model will compute.
 func (c *converter) fit(feeds []map[string]*onnxio.Array, list []*correction, means [][]float64) error {
-	m, uses, err := c.restored()
+	m, uses, err := c.restored(nil)
 	if err != nil {
 		return err
 	}
@@ -253,20 +253,20 @@ func (c *converter) fit(feeds []map[string]*onnxio.Array, list []*correction, me
 		return err
 	}
 	marked := func(n *onnxio.Node, output string) bool {
-		k, bias := at[n]
-		return bias && output == list[k].output || taps[n] != ""
+		_, bias := at[n]
+		_, tap := taps[n]
+		return bias && output == n.Outputs[0] || tap
 	}
 	steps, total := 0, len(list)+len(taps)
+	coded := map[string]Activation{}
 	err = lockstep(c.ctx, p, feeds, c.Threads, marked, func(n *onnxio.Node, _ string, values []*onnxio.Array) error {
 		if k, ok := at[n]; ok {
 			list[k].delta = takeBack(values, means[k], list[k].axis)
 		}
-		if value := taps[n]; value != "" {
-			a, err := c.code(value, values)
-			if err != nil {
+		if value, ok := taps[n]; ok {
+			if err := c.code(value, coded, values); err != nil {
 				return err
 			}
-			c.result.Activations = append(c.result.Activations, a)
 		}
 		steps++
 		c.progress("calibrating", steps, total)
@@ -275,33 +275,39 @@ func (c *converter) fit(feeds []map[string]*onnxio.Array, list []*correction, me
 	if failed := (*sampleError)(nil); errors.As(err, &failed) {
 		return fmt.Errorf("running the quantized model on %s: %w", c.sampleName(c.fitted[failed.sample]), failed.err)
 	}
+	for _, p := range c.placed() {
+		if a, ok := coded[p.name]; ok {
+			c.result.Activations = append(c.result.Activations, a)
+		}
+	}
 	return err
 }
 
+// placed lists the values of the model that are coded, in the order in which they are made.
+func (c *converter) placed() []placed {
+	list, coded := make([]*site, len(c.jobs)), map[*site]bool{}
+	for i, j := range c.jobs {
+		list[i], coded[j.site] = j.site, j.reason == ""
+	}
+	return placements(c.src.Model, list, func(s *site) bool { return coded[s] })
+}
+
 // tap puts an Identity at every value of m that is to be coded, and returns which value each stands for.
-func (c *converter) tap(m *onnxio.Model, uses []dataUse) (map[*onnxio.Node]string, error) {
-	taps := map[*onnxio.Node]string{}
+func (c *converter) tap(m *onnxio.Model, uses []dataUse) (map[*onnxio.Node]placed, error) {
+	taps := map[*onnxio.Node]placed{}
 	if c.ActBits == 0 {
 		return taps, nil
 	}
-	var values []string
-	seen := map[string]bool{}
-	for _, d := range uses {
-		if v := d.node.Inputs[d.input]; !seen[v] {
-			seen[v] = true
-			values = append(values, v)
-		}
-	}
-	err := insert(m, uses, values, func(b *graphBuilder, value string, _ onnxio.DataType) string {
-		out := b.node("Identity", value+"/tap", []string{value})
-		taps[b.nodes[len(b.nodes)-1]] = value
+	err := insert(m, uses, c.placed(), func(b *graphBuilder, p placed, value string) string {
+		out := b.node("Identity", p.name+"/tap", []string{value})
+		taps[b.nodes[len(b.nodes)-1]] = p
 		return out
 	})
 	return taps, err
 }
 
-// restored returns the model as the container so far would restore it, and where activations meet its weights.
-func (c *converter) restored() (*onnxio.Model, []dataUse, error) {
+// restored returns the model as the container so far would restore it with these activations, and where they meet its weights.
+func (c *converter) restored(list []Activation) (*onnxio.Model, []dataUse, error) {
 	graph, err := c.graphBytes()
 	if err != nil {
 		return nil, nil, err
@@ -323,36 +329,112 @@ func (c *converter) restored() (*onnxio.Model, []dataUse, error) {
 	for _, a := range c.added {
 		entries[a.name] = a.tensor()
 	}
-	_, uses, err := lower(m, FormFloat, func(name string) (*packing.Tensor, error) { return entries[name], nil }, len(entries))
+	_, uses, err := lower(m, runForm(list), list, func(name string) (*packing.Tensor, error) { return entries[name], nil }, len(entries))
 	return m, uses, err
 }
 
-// code chooses the range of a value from all samples, and codes the value in all samples, in place of values.
-func (c *converter) code(name string, values []*onnxio.Array) (Activation, error) {
-	var h balance.Histogram
-	for i, v := range values {
-		if v.F32() == nil {
-			return Activation{}, fmt.Errorf("calibrating %s: %v, want a float type", onnxio.Quote(name), v.Type)
+// code chooses the range of a value from all samples, and codes the value in all samples, in place of values; it adds to coded, which
+// holds the values before it.
+func (c *converter) code(p placed, coded map[string]Activation, values []*onnxio.Array) error {
+	a, ok := coded[p.like]
+	if a.Name = p.name; !ok {
+		r, err := c.span(p, values)
+		if err != nil && p.asked {
+			return err
+		} else if err != nil {
+			return nil
 		}
-		if h.Add(v.F32()) > 0 {
-			return Activation{}, fmt.Errorf("calibrating %s: NaN or infinity in %s", onnxio.Quote(name), c.sampleName(c.fitted[i]))
-		}
+		a = newActivation(p, r, c.ActBits)
 	}
-	low, high := h.Range(c.rule, c.ActBits)
-	a := newActivation(name, low, high, c.ActBits)
+	coded[p.name] = a
 	for i, v := range values {
 		values[i] = a.round(v)
 	}
-	return a, nil
+	return nil
+}
+
+// span chooses the range of a value, and of each of its channels where that is free.
+func (c *converter) span(p placed, values []*onnxio.Array) (span, error) {
+	r := span{}
+	if p.channels {
+		r.shifts, r.rank = shiftsOf(values)
+	}
+	var h balance.Histogram
+	for i, v := range values {
+		x := v.F32()
+		if x == nil {
+			return r, fmt.Errorf("calibrating %s: %v, want a float type", onnxio.Quote(p.name), v.Type)
+		}
+		if r.shifts != nil {
+			x = scaledUp(v, r.shifts)
+		}
+		if h.Add(x) > 0 {
+			return r, fmt.Errorf("calibrating %s: NaN or infinity in %s", onnxio.Quote(p.name), c.sampleName(c.fitted[i]))
+		}
+	}
+	r.low, r.high = h.Range(c.rule, c.ActBits)
+	if wider := headroom(len(values)); wider > 1 {
+		r.low, r.high = r.low*wider, r.high*wider
+		if p.most > 0 {
+			r.high = min(r.high, p.most)
+		}
+	}
+	return r, nil
+}
+
+// shiftsOf returns, for each channel along axis 1, by how many bits its largest magnitude is at least below that of the value; nil where
+// there are no channels, or they are alike.
+func shiftsOf(values []*onnxio.Array) ([]int8, int) {
+	shape := values[0].Shape
+	if len(shape) < 2 || shape[1] < 2 {
+		return nil, 0
+	}
+	most, whole := make([]float32, shape[1]), float32(0)
+	for _, v := range values {
+		x := v.F32()
+		if len(v.Shape) != len(shape) || v.Shape[1] != shape[1] || x == nil {
+			return nil, 0
+		}
+		inner := max(1, product(v.Shape[2:]))
+		for at := 0; at < len(x); at += inner {
+			c := at / inner % len(most)
+			for _, f := range x[at : at+inner] {
+				most[c] = max(most[c], f, -f)
+			}
+			whole = max(whole, most[c])
+		}
+	}
+	shifts, any := make([]int8, len(most)), false
+	for c, m := range most {
+		for m > 0 && m*2 <= whole && shifts[c] < MaxShift {
+			m *= 2
+			shifts[c]++
+		}
+		any = any || shifts[c] > 0
+	}
+	if !any || whole-whole != 0 || whole < leastShifted {
+		return nil, 0
+	}
+	return shifts, len(shape)
+}
+
+// leastShifted bounds the values whose channels have steps of their own from below: steps that are 2^MaxShift finer stay normal numbers.
+const leastShifted = 1e-20
+
+// scaledUp returns the values of v, each multiplied by two to the power of its channel's shift.
+func scaledUp(v *onnxio.Array, shifts []int8) []float32 {
+	x, y := v.F32(), make([]float32, v.Len())
+	inner := max(1, product(v.Shape[2:]))
+	for i, f := range x {
+		y[i] = f * float32(int(1)<<shifts[i/inner%len(shifts)])
+	}
+	return y
 }
 
 // compareOn returns how far the model as restored is from the float model on the given samples.
 func (c *converter) compareOn(float *infer.Program, samples []int) ([]compare.Figures, error) {
-	m, uses, err := c.restored()
+	m, _, err := c.restored(c.result.Activations)
 	if err != nil {
-		return nil, err
-	}
-	if err := insertActivations(m, uses, c.result.Activations); err != nil {
 		return nil, err
 	}
 	p, err := infer.Options{Threads: 1}.Compile(m)

@@ -206,7 +206,7 @@ func TestLockstepBoundsHowManyCompute(t *testing.T) {
 
 // Codes by hand: 2 bits over [-1, 2]: scale 1, zero 1, so that codes 0 to 3 stand for -1, 0, 1, 2; ties go to even.
 func TestActivationByHand(t *testing.T) {
-	a := newActivation("x", -1, 2, 2)
+	a := newActivation(placed{name: "x"}, span{low: -1, high: 2}, 2)
 	if a.Scale != 1 || a.Zero != 1 {
 		t.Fatalf("scale %v, zero %d, want 1 and 1", a.Scale, a.Zero)
 	}
@@ -223,7 +223,7 @@ func TestActivationNodesComputeTheSame(t *testing.T) {
 	for _, opset := range []int64{7, 10, 11, 13, 21} {
 		for _, bits := range []int{2, 4, 8} {
 			for _, typ := range []onnxio.DataType{onnxio.Float, onnxio.Float16} {
-				a := newActivation("x", -1.3, 2.1, bits)
+				a := newActivation(placed{name: "x"}, span{low: -1.3, high: 2.1}, bits)
 				b := newBuilder(opset).input("x", int64(len(x))).node("Conv", []string{"x", "w"}, "y")
 				b.m.Graph.Inputs[0].Type.Elem = typ
 				uses := []dataUse{{node: b.m.Graph.Nodes[0], input: 0, typ: typ}}
@@ -427,7 +427,7 @@ func TestErrorsNameTheSample(t *testing.T) {
 
 // A value that is zero in all samples has no range; it stays zero.
 func TestActivationWithoutRange(t *testing.T) {
-	a := newActivation("x", 0, 0, 8)
+	a := newActivation(placed{name: "x"}, span{low: 0, high: 0}, 8)
 	if got := a.round(onnxio.Floats([]float32{0, 0}, 2)).F32(); !(a.Scale > 0) || got[0] != 0 || got[1] != 0 {
 		t.Errorf("scale %v, zero becomes %v", a.Scale, got)
 	}
@@ -435,7 +435,7 @@ func TestActivationWithoutRange(t *testing.T) {
 
 func TestActivationsNeedAReader(t *testing.T) {
 	b := newBuilder(13).input("x", 4).node("Relu", []string{"x"}, "y").output("y", 4)
-	err := insertActivations(b.m, nil, []Activation{newActivation("x", 0, 1, 8)})
+	err := insertActivations(b.m, nil, []Activation{newActivation(placed{name: "x"}, span{low: 0, high: 1}, 8)})
 	if err == nil || !strings.Contains(err.Error(), "no weighted node reads") {
 		t.Errorf("error %v", err)
 	}

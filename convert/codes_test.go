@@ -43,7 +43,7 @@ func TestExportRunsOnCodes(t *testing.T) {
 	if rounding == 0 || rounding > codesNoise*quantizing {
 		t.Errorf("a run on codes is %.3g from one in float32, quantizing moved that by %.3g", rounding, quantizing)
 	}
-	first := "/Relu_output_0/act/value" // of the first convolution, in codes
+	first := "/Relu_output_0" // of the first convolution, in codes
 	step := 0.0
 	for _, w := range m.Graph.Initializers {
 		if w.Name == "/Relu_output_0/act/scale" {

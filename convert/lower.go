@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
+	"bq/internal/opset"
 	"bq/onnxio"
 	"bq/packing"
 )
@@ -33,16 +35,20 @@ type lowering struct {
 	names  map[string]bool // every value name of the model
 	coded  map[*site]bool  // the sites whose entry is quantized
 
-	replaced map[*site]bool // by nodes that compute their values
+	waiting  []codedSite           // weights that get their nodes when all constants have values
+	replaced map[*site]bool        // by nodes that compute their values
+	gone     map[*onnxio.Node]bool // BatchNormalizations that scales and biases take in
 	nodes    map[*onnxio.Graph][]*onnxio.Node
 	counts   Lowered
 }
 
 // Lowered counts what FormQDQ made of the quantized weights.
 type Lowered struct {
+	Integer    int       // behind DequantizeLinear, as products of codes want them
 	Dequantize int       // behind DequantizeLinear
 	Gather     int       // behind Gather from a codebook
 	Arithmetic int       // behind Cast, Sub and Mul
+	Unraised   error     // why activations are rounded in float arithmetic: operators that the operator set of codes does not have; nil: they are not
 	Plain      []string  // weights left as plain values: their blocks cross the rows of the tensor
 	Widened    []Widened // weights of other than 8 or 16 bits, whose codes take the next of these
 }
@@ -54,26 +60,67 @@ type Widened struct {
 	BitsNow int
 }
 
-// lower gives every site of m that has a stored entry its values again. It fails where entry and graph disagree,
-// and where fewer than want entries are used. The data uses it returns are where activations meet quantized weights.
-func lower(m *onnxio.Model, form Form, get stored, want int) (*Lowered, []dataUse, error) {
+// codedSite is a weight whose nodes are still to be made.
+type codedSite struct {
+	*site
+	quant *packing.Quant
+	view  view
+}
+
+// lower gives every site of m that has a stored entry its values again, and makes the values of list codes. It fails where entry and graph
+// disagree, and where fewer than want entries are used. The data uses it returns are where activations meet quantized weights.
+func lower(m *onnxio.Model, form Form, list []Activation, get stored, want int) (*Lowered, []dataUse, error) {
 	l := &lowering{model: m, form: form, stored: get, names: valueNames(m), coded: map[*site]bool{},
-		replaced: map[*site]bool{}, nodes: map[*onnxio.Graph][]*onnxio.Node{}}
-	list, err := sites(m)
+		replaced: map[*site]bool{}, gone: map[*onnxio.Node]bool{}, nodes: map[*onnxio.Graph][]*onnxio.Node{}}
+	all, err := sites(m)
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, s := range list {
+	for _, s := range all {
 		if err := l.site(s); err != nil {
 			return nil, nil, err
 		}
 	}
 	if l.used != want {
-		return nil, nil, &onnxio.FormatError{Where: "container", Text: fmt.Sprintf("%d tensors, the graph has a place for %d", want, l.used)}
+		return nil, nil, &onnxio.FormatError{Where: "container", Text: fmt.Sprintf("%d tensors, the graph has a place for %d", l.used, want)}
 	}
+	if err := l.activations(all, list); err != nil {
+		return nil, nil, err
+	}
+	return &l.counts, dataUses(m, all, func(s *site) bool { return l.coded[s] }), nil
+}
+
+// activations makes the nodes of the weights that wait for theirs, and those that code values.
+func (l *lowering) activations(all []*site, list []Activation) error {
+	coded := func(s *site) bool { return l.coded[s] }
+	everywhere := slices.ContainsFunc(list, func(a Activation) bool { return a.Everywhere })
+	var z *integers
+	if l.form == FormQDQ && everywhere {
+		if l.counts.Unraised = opset.Raise(l.model, opsetIntegers); l.counts.Unraised == nil {
+			fix(l.model)
+			z = l.integers(list)
+			z.prepare(l.waiting)
+		}
+	}
+	for _, w := range l.waiting {
+		l.codes(w.site, w.quant, w.view, z)
+	}
+	uses := dataUses(l.model, all, coded)
 	l.rebuild()
-	uses := dataUses(m, list, func(s *site) bool { return l.coded[s] })
-	return &l.counts, uses, nil
+	rest := list
+	if z != nil {
+		rest = nil
+		for _, a := range list {
+			if !a.Everywhere {
+				rest = append(rest, a)
+			}
+		}
+		z.prune()
+		if err := z.code(list); err != nil {
+			return err
+		}
+	}
+	return insertActivations(l.model, uses, rest)
 }
 
 // valueNames returns the names of all values of all graphs and functions, so that new ones can avoid them.
@@ -143,7 +190,7 @@ func (l *lowering) site(s *site) error {
 		s.Tensor.SetRaw(floatBytes(t))
 		return nil
 	}
-	l.codes(s, t.Quant, view)
+	l.waiting = append(l.waiting, codedSite{s, t.Quant, view})
 	return nil
 }
 
@@ -252,17 +299,19 @@ func floatAttr(name string, v float32) *onnxio.Attribute {
 // firstIRWithoutInputs is the IR version from which initializers need not be graph inputs too (ONNX IR.md).
 const firstIRWithoutInputs = 4
 
-// codes replaces the site by nodes that compute its values from codes.
-func (l *lowering) codes(s *site, q *packing.Quant, v view) {
+// codes replaces the site by nodes that compute its values from codes; z, which may be nil, makes products of codes.
+func (l *lowering) codes(s *site, q *packing.Quant, v view, z *integers) {
 	b := &graphBuilder{names: l.names, model: l.model, graph: s.Graph, function: s.function != nil}
 	out := s.Name
 	if s.Tensor.Type != onnxio.Float {
 		out = fresh(l.names, s.Name+"/float")
 	}
-	if q.Levels != nil {
+	if z != nil && z.weight(b, s) {
+		l.counts.Integer++
+	} else if q.Levels != nil {
 		l.counts.Gather++
 		l.codebook(b, s, q, v, out)
-	} else if axis, ok := v.dequantizeAxis(l.opset(s), q.Bits); ok {
+	} else if axis, ok := v.dequantizeAxis(l.opset(s), q.Bits); ok && z == nil { // what is not part of a product runtimes fold only as arithmetic
 		l.counts.Dequantize++
 		l.dequantize(b, s, q, out, axis)
 	} else {
@@ -297,6 +346,9 @@ func (l *lowering) rebuild() {
 	gone := map[any]bool{}
 	inputs := map[value]bool{}
 	functions := map[*onnxio.Graph]*onnxio.Function{}
+	for n := range l.gone {
+		gone[n] = true
+	}
 	for s := range l.replaced {
 		functions[s.Graph] = s.function
 		if s.Node != nil {

@@ -211,7 +211,7 @@ func TestContainerAndGraphMustAgree(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := lower(m, FormFloat, c.get, c.want); err == nil {
+		if _, _, err := lower(m, FormFloat, nil, c.get, c.want); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -265,7 +265,7 @@ func TestWideCodesInEveryForm(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					counts, _, err := lower(m, form, func(string) (*packing.Tensor, error) { return w, nil }, 1)
+					counts, _, err := lower(m, form, nil, func(string) (*packing.Tensor, error) { return w, nil }, 1)
 					if err != nil {
 						t.Fatalf("%s: %v", name, err)
 					}
@@ -283,8 +283,8 @@ func TestWideCodesInEveryForm(t *testing.T) {
 	}
 }
 
-// With coded activations both forms give the same bits, node by node. Only without a visitor does the engine run the form of codes by
-// products of integers.
+// With coded activations both forms give the same but for codes that are one step off, as sums are rounded in other places: by less
+// than quantizing itself moves the results.
 func TestFormsOfCodedActivationsAgree(t *testing.T) {
 	f, err := onnxio.Open("../testdata/digits.onnx")
 	if err != nil {
@@ -299,12 +299,16 @@ func TestFormsOfCodedActivationsAgree(t *testing.T) {
 		return set
 	}
 	_, p, _ := converted(t, f, Options{Bits: 4, ActBits: 8, Samples: open("digits.calib.npz", 64), Threads: 2})
-	var programs []*infer.Program
+	models := []*onnxio.Model{f.Model}
 	for _, form := range []Form{FormFloat, FormQDQ} {
 		m, _, err := Restore(p, form)
 		if err != nil {
 			t.Fatal(err)
 		}
+		models = append(models, m)
+	}
+	var programs []*infer.Program
+	for _, m := range models {
 		program, err := infer.Compile(m)
 		if err != nil {
 			t.Fatal(err)
@@ -313,12 +317,13 @@ func TestFormsOfCodedActivationsAgree(t *testing.T) {
 	}
 	set := open("digits.eval.npz", 200)
 	plain := func(*onnxio.Node, string, *onnxio.Array) (*onnxio.Array, error) { return nil, nil }
+	var quantizing, forms float64
 	for i := range set.Len() {
 		s, err := set.Sample(i)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var logits [2][]float32
+		var logits [3][]float32
 		for k, program := range programs {
 			out, err := program.Run(s.Feeds, plain)
 			if err != nil {
@@ -326,8 +331,10 @@ func TestFormsOfCodedActivationsAgree(t *testing.T) {
 			}
 			logits[k] = out["logits"].F32()
 		}
-		if !slices.Equal(logits[0], logits[1]) {
-			t.Fatalf("%s: %v as plain values, %v as codes", s.Name, logits[0], logits[1])
-		}
+		quantizing += farFrom(logits[0], logits[1])
+		forms += farFrom(logits[1], logits[2])
+	}
+	if t.Logf("quantizing moves the results by %.3g, the form by %.3g", quantizing, forms); forms == 0 || forms > codesNoise*quantizing/2 {
+		t.Errorf("the forms are %.3g apart, quantizing moved the results by %.3g", forms, quantizing)
 	}
 }

@@ -14,6 +14,7 @@ import (
 type Method struct {
 	name string
 	p    float64 // of balanced
+	int8 bool    // codes are to be multiplied with codes: values are whole multiples, up to 127, of one for each scale
 }
 
 // Auto measures every member of least error at its rate and takes the best.
@@ -25,11 +26,11 @@ func ParseMethod(s string) (Method, error) {
 	switch name, exponent, given := strings.Cut(s, ":"); {
 	case name == "balanced" && given:
 		p, err := parseExponent(exponent)
-		return Method{name, p}, err
+		return Method{name: name, p: p}, err
 	case given:
 		return Method{}, fmt.Errorf("want an exponent only after balanced, got %q", s)
 	case name == "balanced":
-		return Method{name, 1}, nil
+		return Method{name: name, p: 1}, nil
 	case name == "auto" || name == "affine" || name == "entropy" || name == "lloyd" || name == "paper":
 		return Method{name: name}, nil
 	}
@@ -69,7 +70,7 @@ func (m Method) specs(bits int) []balance.Spec {
 			{Bits: bits, Method: method, P: p, Norm: balance.NormRMS},
 		}
 	}
-	affine := balance.Spec{Bits: bits, Method: balance.Affine}
+	affine := balance.Spec{Bits: bits, Method: balance.Affine, Symmetric: m.int8 && bits == balance.MaxBits}
 	switch m.name {
 	case "affine":
 		return []balance.Spec{affine}
@@ -80,7 +81,38 @@ func (m Method) specs(bits int) []balance.Spec {
 	case "paper":
 		return []balance.Spec{{Bits: bits, Method: balance.Paper}}
 	}
+	if m.int8 && bits > maxSnapped {
+		return []balance.Spec{affine}
+	}
 	return append([]balance.Spec{affine}, codebooks(balance.Lloyd, 0)...)
+}
+
+// maxSnapped is the widest code whose levels are far enough apart to be taken to the nearest of 255 equal steps.
+const maxSnapped = 5
+
+// snap takes the levels of a codebook to the nearest whole multiples, up to 127, of a power of two.
+func snap(levels []float32) {
+	most := float32(0)
+	for _, v := range levels {
+		most = max(most, float32(math.Abs(float64(v))))
+	}
+	unit := unitOf(most)
+	for i, v := range levels {
+		levels[i] = float32(math.RoundToEven(float64(v/unit))) * unit
+	}
+}
+
+// unitOf returns the least power of two of which most is at most 127 multiples; 1 for 0.
+func unitOf(most float32) float32 {
+	if !(most > 0) {
+		return 1
+	}
+	_, exponent := math.Frexp(float64(most) / math.MaxInt8)
+	unit := float32(math.Ldexp(1, exponent))
+	if half := unit / 2; most <= half*math.MaxInt8 {
+		return half
+	}
+	return unit
 }
 
 // quantized is a coded weight with what is known of it.
@@ -177,6 +209,9 @@ func (m Method) quantize(w, importance []float32, l balance.Layout, bits, typica
 	q, err := balance.Quantize(w, importance, l, s)
 	if err != nil {
 		return nil, err
+	}
+	if m.int8 && bits <= maxSnapped {
+		snap(q.Levels)
 	}
 	return &quantized{Quantized: q, spec: specs[0]}, nil
 }

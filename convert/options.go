@@ -55,10 +55,12 @@ func (o *Options) minElements() int {
 }
 
 func (o *Options) method() Method {
-	if o.Method.name == "" {
-		return Auto
+	m := o.Method
+	if m.name == "" {
+		m = Auto
 	}
-	return o.Method
+	m.int8 = o.ActBits > 0
+	return m
 }
 
 func (o *Options) progress(phase string, done, total int) {

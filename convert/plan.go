@@ -158,7 +158,7 @@ func (p *Planner) make(o Options) (*Forecast, *packing.File, error) {
 
 // drift returns the drift of the worst output of a container, nil where one is not finite.
 func (j *judge) drift(ctx context.Context, file *packing.File) (*float64, error) {
-	m, _, err := Restore(file, FormFloat)
+	m, err := Runnable(file)
 	if err != nil {
 		return nil, err
 	}

@@ -6,13 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"bq/onnxio"
 	"bq/packing"
 )
 
 // Restore turns a container into an ONNX model again: the graph as it was, the weights in the form asked for, and
-// the quantized activations as operators that round. Both forms compute the same values.
+// the quantized activations as operators that round. Both forms compute the same but for the rounding of float32 sums, which moves a
+// code by one step where a value lies at the border of two.
 func Restore(f *packing.File, form Form) (*onnxio.Model, *Lowered, error) {
 	graph, err := f.Graph()
 	if err != nil {
@@ -24,18 +26,33 @@ func Restore(f *packing.File, form Form) (*onnxio.Model, *Lowered, error) {
 	}
 	tensors := readAhead(f)
 	defer tensors.stop()
-	counts, uses, err := lower(m, form, tensors.get, len(f.Entries()))
-	if err != nil {
-		return nil, nil, fmt.Errorf("restoring the model: %w", err)
-	}
 	about, err := ReadAbout(f)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := insertActivations(m, uses, about.Activations); err != nil {
+	counts, _, err := lower(m, form, about.Activations, tensors.get, len(f.Entries()))
+	if err != nil {
 		return nil, nil, fmt.Errorf("restoring the model: %w", err)
 	}
 	return m, counts, nil
+}
+
+// Runnable restores the model as it is run here: on codes where activations are coded, else with plain values.
+func Runnable(f *packing.File) (*onnxio.Model, error) {
+	about, err := ReadAbout(f)
+	if err != nil {
+		return nil, err
+	}
+	m, _, err := Restore(f, runForm(about.Activations))
+	return m, err
+}
+
+// runForm is the form in which a model with these activations is run.
+func runForm(list []Activation) Form {
+	if slices.ContainsFunc(list, func(a Activation) bool { return a.Everywhere }) {
+		return FormQDQ
+	}
+	return FormFloat
 }
 
 // About is what a container says of its making.
@@ -111,9 +128,9 @@ func ReadAbout(f *packing.File) (*About, error) {
 			return nil, &onnxio.FormatError{Where: "metadata " + onnxio.Quote(pair.Key), Text: err.Error()}
 		}
 	}
-	for _, v := range a.Activations {
-		if v.Bits < 1 || v.Bits > 8 || !(v.Scale > 0) || int(v.Zero) >= 1<<v.Bits {
-			return nil, &onnxio.FormatError{Where: "activation " + onnxio.Quote(v.Name), Text: fmt.Sprintf("%d bits, scale %v, zero %d", v.Bits, v.Scale, v.Zero)}
+	for i := range a.Activations {
+		if err := a.Activations[i].check(); err != nil {
+			return nil, err
 		}
 	}
 	return a, nil

@@ -144,9 +144,11 @@ type TableBias struct {
 
 // TableActivation is the range of a quantized activation.
 type TableActivation struct {
-	Name string  `json:"name"`
-	Low  float32 `json:"low"`
-	High float32 `json:"high"`
+	Name   string  `json:"name"`
+	Low    float32 `json:"low"`
+	High   float32 `json:"high"`
+	Shifts []int8  `json:"shifts,omitempty"` // as in Activation
+	Rank   int     `json:"rank,omitempty"`
 }
 
 // TableError says that a table does not fit the model or is damaged.

@@ -35,7 +35,7 @@ func smallTable(t *testing.T) *Table {
 			Calibration: &Calibration{Kind: "npz", Samples: 3, HeldOut: 1, Data: digest, Outputs: []HeldOutDrift{}}, Rate: 0.5, Knob: 1.25, Corrected: 1},
 		Codes:       []TableCodes{{Name: "w", Steps: []float32{0.5}, Scales: []float32{}, Centred: true, Rows: 9, Z: z, Second: second}, {Name: "u", Bits: 3, Steps: []float32{}, Scales: []float32{}}},
 		Biases:      []TableBias{{"b", false, []byte{0, 1, 2, 3}}, {"b", true, []byte{}}},
-		Activations: []TableActivation{{"x", -1, 3}},
+		Activations: []TableActivation{{Name: "x", Low: -1, High: 3}},
 		Drift:       []TableDrift{newTableDrift(compare.Figures{Name: "y"})},
 	}
 }

@@ -173,17 +173,16 @@ func (c *converter) rangesByTable() error {
 	for i := range c.Table.Values {
 		known[c.Table.Values[i].Name] = &c.Table.Values[i]
 	}
-	for _, name := range c.activationValues() {
-		v := known[name]
+	return c.codeAll(func(p placed) (r span, ok bool, err error) {
+		v := known[p.name]
 		if v == nil {
-			return tableErrorf("no histogram of %s, which is to be quantized", onnxio.Quote(name))
+			return r, false, nil
 		}
 		h, err := v.histogram()
 		if err != nil {
-			return tableErrorf("value %s: %v", onnxio.Quote(name), err)
+			return r, false, tableErrorf("value %s: %v", onnxio.Quote(p.name), err)
 		}
-		low, high := h.Range(usualRule(c.ActBits), c.ActBits)
-		c.result.Activations = append(c.result.Activations, newActivation(name, low, high, c.ActBits))
-	}
-	return nil
+		r.low, r.high = h.Range(usualRule(c.ActBits), c.ActBits)
+		return r, true, nil
+	})
 }

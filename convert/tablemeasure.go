@@ -103,9 +103,10 @@ type meter struct {
 	c      *converter
 	names  []string // of the values, in the order of the graph
 	axis   map[string]int
+	asked  map[string]bool     // values that operators of quantized weights read
 	layers map[string][]*layer // by the value that they multiply
 	mine   map[*onnxio.Node]bool
-	totals map[string]*reading
+	totals map[string]*reading // nil: not finite in a sample
 	inputs map[*job]*energy
 }
 
@@ -126,7 +127,7 @@ type sighting struct {
 }
 
 func (c *converter) newMeter() *meter {
-	m := &meter{c: c, axis: map[string]int{}, layers: map[string][]*layer{}, mine: map[*onnxio.Node]bool{}, totals: map[string]*reading{}, inputs: map[*job]*energy{}}
+	m := &meter{c: c, axis: map[string]int{}, asked: map[string]bool{}, layers: map[string][]*layer{}, mine: map[*onnxio.Node]bool{}, totals: map[string]*reading{}, inputs: map[*job]*energy{}}
 	g := c.src.Model.Graph
 	uses := map[*onnxio.Node]use{}
 	for _, j := range c.jobs {
@@ -144,14 +145,40 @@ func (c *converter) newMeter() *meter {
 		}
 		name := n.Input(dataInput(u))
 		if _, seen := m.axis[name]; !seen && name != "" {
-			m.names = append(m.names, name)
-			m.axis[name] = channelAxis(u)
+			m.axis[name], m.asked[name] = channelAxis(u), true
 		}
 	}
+	for _, p := range c.placed() {
+		if _, seen := m.axis[p.name]; !seen {
+			m.axis[p.name] = 1
+		}
+	}
+	m.names = inOrder(g, m.axis)
 	for _, l := range c.layers(nil) {
 		m.layers[l.value] = append(m.layers[l.value], l)
 	}
 	return m
+}
+
+// inOrder returns the values of the graph that are among names, in the order in which they are made.
+func inOrder(g *onnxio.Graph, names map[string]int) []string {
+	var list []string
+	seen := map[string]bool{}
+	add := func(name string) {
+		if _, ok := names[name]; ok && !seen[name] {
+			seen[name] = true
+			list = append(list, name)
+		}
+	}
+	for _, in := range g.Inputs {
+		add(in.Name)
+	}
+	for _, n := range g.Nodes {
+		for _, out := range n.Outputs {
+			add(out)
+		}
+	}
+	return list
 }
 
 // channelAxis returns the axis of the data input of u's node along which its channels lie.
@@ -264,6 +291,10 @@ func (m *meter) observe(seen *sighting, name string, v *onnxio.Array, k int, sam
 		return nil
 	}
 	if _, _, finite := kernel.MinMax(v.F32()); !finite {
+		if !m.asked[name] {
+			seen.values[name] = nil
+			return nil
+		}
 		what := "infinity"
 		if slices.ContainsFunc(v.F32(), func(x float32) bool { return x != x }) {
 			what = "NaN"
@@ -317,12 +348,12 @@ func newReading(v *onnxio.Array, axis int) *reading {
 // add adds what a sample shows.
 func (m *meter) add(s *sighting) {
 	for _, name := range m.names {
-		r := s.values[name]
-		if r == nil {
+		r, ok := s.values[name]
+		t, before := m.totals[name]
+		if !ok || before && t == nil {
 			continue
 		}
-		t := m.totals[name]
-		if t == nil {
+		if !before || r == nil {
 			m.totals[name] = r
 			continue
 		}

@@ -232,30 +232,53 @@ func biasValues(t *onnxio.Tensor, b TableBias) ([]float32, error) {
 
 // repeatActivations takes the ranges of the table.
 func (c *converter) repeatActivations() error {
-	known := map[string]bool{}
-	for _, v := range c.activationValues() {
-		known[v] = true
+	ranges := map[string]TableActivation{}
+	for _, a := range c.Table.Activations {
+		ranges[a.Name] = a
+	}
+	if c.ActBits > 0 {
+		err := c.codeAll(func(p placed) (r span, ok bool, err error) {
+			a, ok := ranges[p.name]
+			return span{a.Low, a.High, a.Shifts, a.Rank}, ok, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, a := range c.result.Activations {
+		delete(ranges, a.Name)
 	}
 	for _, a := range c.Table.Activations {
-		if !known[a.Name] || c.ActBits == 0 {
+		if _, left := ranges[a.Name]; left {
 			return tableErrorf("a range of %s, which is no activation to quantize", onnxio.Quote(a.Name))
 		}
-		c.result.Activations = append(c.result.Activations, newActivation(a.Name, a.Low, a.High, c.ActBits))
 	}
 	return nil
 }
 
-// activationValues lists the values that quantized weights meet, in the order of the graph.
-func (c *converter) activationValues() []string {
-	list, coded := make([]*site, len(c.jobs)), map[*site]bool{}
-	for i, j := range c.jobs {
-		list[i], coded[j.site] = j.site, j.q != nil
-	}
-	var names []string
-	for _, d := range dataUses(c.src.Model, list, func(s *site) bool { return coded[s] }) {
-		if name := d.node.Input(d.input); !slices.Contains(names, name) {
-			names = append(names, name)
+// codeAll codes every value that is to be coded, of those that have a range of their own by what the table knows; what it does not know,
+// as it was not finite, stays float where no operator of a quantized weight reads it.
+func (c *converter) codeAll(rangeOf func(p placed) (r span, ok bool, err error)) error {
+	coded := map[string]Activation{}
+	for _, p := range c.placed() {
+		a, known := coded[p.like]
+		if a.Name = p.name; !known {
+			r, ok, err := rangeOf(p)
+			switch {
+			case err != nil:
+				return err
+			case !ok && p.asked:
+				return tableErrorf("no range of %s, which is to be quantized", onnxio.Quote(p.name))
+			case !ok:
+				continue
+			}
+			a = newActivation(p, r, c.ActBits)
+			if err := a.check(); err != nil {
+				return tableErrorf("%v", err)
+			}
 		}
+		coded[p.name] = a
+		c.result.Activations = append(c.result.Activations, a)
 	}
-	return names
+	return nil
 }

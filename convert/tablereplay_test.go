@@ -90,7 +90,7 @@ func TestTablesThatDoNotFitTheModel(t *testing.T) {
 		"NaN in a bias":   {func(t *Table) { copy(t.Biases[0].Data, []byte{0, 0, 192, 127}) }, "NaN"},
 		"added bias":      {func(t *Table) { t.Biases[1].Name = "y" }, "no place"},
 		"added elsewhere": {func(t *Table) { t.Biases[1].Added = false }, "no place"},
-		"activation":      {func(t *Table) { t.Activations = []TableActivation{{"x", 0, 1}} }, "no activation"},
+		"activation":      {func(t *Table) { t.Activations = []TableActivation{{Name: "x", High: 1}} }, "no activation"},
 	} {
 		table, err := ReadTable(bytes.NewReader(text))
 		if err != nil {

@@ -46,7 +46,15 @@ func (s *session) blameTensors(a, b *side, l *ladder, set *dataset.Set, kinds []
 	for _, k := range a.Graph.Constants() {
 		bl.own[inPath(k.Path, k.Name)] = k
 	}
-	for _, k := range b.Graph.Constants() {
+	other := b.Graph
+	if b.plain != nil {
+		m, err := b.plain()
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", b.Model.Path, err)
+		}
+		other = m
+	}
+	for _, k := range other.Constants() {
 		bl.other[inPath(k.Path, k.Name)] = k.Tensor
 	}
 	names := bl.suspects()
@@ -215,7 +223,7 @@ func (bl *blame) converted(changes map[string]int, withData bool) (float64, int6
 	if err != nil {
 		return 0, 0, err
 	}
-	m, _, err := convert.Restore(r.file, convert.FormFloat)
+	m, err := convert.Runnable(r.file)
 	if err != nil {
 		return 0, 0, err
 	}

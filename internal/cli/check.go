@@ -130,6 +130,6 @@ func checkContents(f io.ReaderAt, size int64, file *checkedFile) error {
 		return err
 	}
 	file.count = len(p.Entries())
-	_, _, err = convert.Restore(p, convert.FormFloat)
+	_, err = convert.Runnable(p)
 	return err
 }

@@ -219,6 +219,7 @@ func loweredText(l *convert.Lowered, form string) string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, what))
 		}
 	}
+	add(l.Integer, "int8")
 	add(l.Dequantize, "DequantizeLinear")
 	add(l.Gather, "Gather")
 	add(l.Arithmetic, "Cast and Mul")

@@ -184,7 +184,7 @@ func (h *reportModel) measureCurve(l *ladder, a *side, kinds []compare.Override,
 	}
 	for i, r := range rungs {
 		progress.update("measuring other sizes", i, len(rungs))
-		m, _, err := convert.Restore(r.file, convert.FormFloat)
+		m, err := convert.Runnable(r.file)
 		if err != nil {
 			return fmt.Errorf("coding %s at %d bits: %w", a.Model.Path, r.bits, err)
 		}

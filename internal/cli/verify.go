@@ -160,6 +160,7 @@ func limits(c *urfave.Context, flag string, read func(flag, value string) (float
 // side is a model that is ready to run, with the parts of its file where it is a container. Its graph may be slices of
 // the file, which close takes away.
 type side struct {
+	plain func() (*onnxio.Model, error) // of a container: the model with plain values, whose constants stand where the model it was made from has them
 	verify.Side
 	size     *sizeRecord
 	contents *convert.Contents // of a container
@@ -229,7 +230,7 @@ func (s *session) containerSide(path string) (sd *side, err error) {
 	if err != nil {
 		return nil, err
 	}
-	m, _, err := convert.Restore(f.File, convert.FormFloat)
+	m, err := convert.Runnable(f.File)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
@@ -237,6 +238,10 @@ func (s *session) containerSide(path string) (sd *side, err error) {
 		return nil, err
 	}
 	sd.size, sd.contents = rec.Size, contents
+	sd.plain = func() (*onnxio.Model, error) {
+		m, _, err := convert.Restore(f.File, convert.FormFloat)
+		return m, err
+	}
 	return sd, nil
 }
 

@@ -25,7 +25,7 @@ var Rooms = map[string][]string{
 	"bq/convert": {
 		"bq/onnxio", "bq/balance", "bq/packing",
 		"bq/internal/kernel", "bq/internal/moments", "bq/internal/infer", "bq/internal/dataset", "bq/internal/drift", "bq/internal/compare",
-		"bq/internal/parallel",
+		"bq/internal/parallel", "bq/internal/opset", "bq/internal/shape",
 	},
 	"bq/verify": {
 		"bq/onnxio", "bq/internal/kernel", "bq/internal/infer", "bq/internal/dataset", "bq/internal/drift", "bq/internal/compare", "bq/internal/parallel",
