@@ -13,7 +13,10 @@ import (
 //
 //	x -> (clamp(round(x/Scale) + Zero, 0, 2^Bits-1) - Zero) * Scale
 //
-// with Shifts, of channel c along axis 1, by the step Scale / 2^Shifts[c] in place of Scale.
+// with Shifts, of channel c along axis 1, by the step Scale / 2^Shifts[c] in place of Scale; where it is ByRow, each row along the last
+// axis by the step that its largest magnitude needs, without a zero point:
+//
+//	x -> round(x/step) * step, step = max(largest |x| of the row, leastRow) / (2^(Bits-1) - 1)
 type Activation struct {
 	Name  string  `json:"name"`
 	Bits  int     `json:"bits"`
@@ -25,6 +28,8 @@ type Activation struct {
 	Shifts []int8 `json:"shifts,omitempty"` // by channel: how many bits finer its steps are, at most MaxShift; nil: all are alike
 	Rank   int    `json:"rank,omitempty"`   // of the value, where there are shifts
 
+	ByRow bool `json:"by_row,omitempty"` // steps follow each row; there is no range
+
 	Everywhere bool `json:"everywhere,omitempty"` // every reader sees the rounded value; else the operators of quantized weights alone
 }
 
@@ -33,6 +38,11 @@ type span struct {
 	low, high float32
 	shifts    []int8 // nil: they are not
 	rank      int
+}
+
+// byRow codes a value by steps that follow each row.
+func byRow(p placed, bits int) Activation {
+	return Activation{Name: p.name, Bits: bits, Scale: 1, ByRow: true}
 }
 
 // newActivation codes the range of a value in the given bits.
@@ -51,6 +61,12 @@ const MaxShift = 15
 
 // check reports what is wrong with a.
 func (a *Activation) check() error {
+	if a.ByRow {
+		a = &Activation{Name: a.Name, Bits: a.Bits, Scale: 1, Everywhere: a.Everywhere, Shifts: a.Shifts}
+		if a.Bits < 2 || a.Everywhere || a.Shifts != nil {
+			return &onnxio.FormatError{Where: "activation " + onnxio.Quote(a.Name), Text: fmt.Sprintf("%d bits by row", a.Bits)}
+		}
+	}
 	wrong := a.Bits < 1 || a.Bits > 8 || !(a.Scale > 0) || a.Scale > math.MaxFloat32 || int(a.Zero) >= 1<<a.Bits || len(a.Shifts) > 0 && (a.Rank < 2 || a.Rank > maxList || !a.Everywhere)
 	for _, k := range a.Shifts {
 		wrong = wrong || k < 0 || k > MaxShift
@@ -75,6 +91,9 @@ func (a *Activation) steps() []float32 {
 
 // round returns v rounded as a says: what fakeQuantize's nodes compute from operator set 11 on.
 func (a *Activation) round(v *onnxio.Array) *onnxio.Array {
+	if a.ByRow {
+		return a.roundRows(v)
+	}
 	out := onnxio.NewArray(v.Type, v.Shape...)
 	steps, inner := a.steps(), len(v.F32())
 	if len(steps) > 1 {
@@ -85,6 +104,30 @@ func (a *Activation) round(v *onnxio.Array) *onnxio.Array {
 		step := steps[i/inner%len(steps)]
 		code := float32(math.RoundToEven(float64(x/step))) + zero
 		y[i] = onnxio.Round(v.Type, (min(max(code, 0), top)-zero)*step)
+	}
+	return out
+}
+
+// leastRow is the largest magnitude that rows of less are taken to have: their steps are normal numbers.
+const leastRow = 1e-30
+
+// rowTop is the largest code of a row.
+func (a *Activation) rowTop() float32 { return float32(int(1)<<(a.Bits-1) - 1) }
+
+// roundRows returns v rounded by the steps of its rows.
+func (a *Activation) roundRows(v *onnxio.Array) *onnxio.Array {
+	out := onnxio.NewArray(v.Type, v.Shape...)
+	x, y := v.F32(), out.F32()
+	width := max(1, v.Shape[len(v.Shape)-1])
+	for at := 0; at < len(x); at += width {
+		most := float32(leastRow)
+		for _, f := range x[at : at+width] {
+			most = max(most, f, -f)
+		}
+		step := most / a.rowTop()
+		for i, f := range x[at : at+width] {
+			y[at+i] = float32(math.RoundToEven(float64(f/step))) * step
+		}
 	}
 	return out
 }
@@ -208,14 +251,19 @@ func (in *inserter) value(p placed, build buildFunc) error {
 
 // Operator sets from which Clip takes its bounds as inputs, and which brought Round (ONNX, Changelog.md).
 const (
-	opsetClipInputs = 11
-	opsetRound      = 11
+	opsetClipInputs   = 11
+	opsetRound        = 11
+	opsetReduceInputs = 18 // ReduceMax takes its axes as an input
 )
 
 // fakeQuantize builds nodes that round value as a says, in float arithmetic of the model's operator set. QuantizeLinear
 // and DequantizeLinear would say it shorter, but ONNX Runtime takes a DequantizeLinear in front of a Conv or Gemm as
 // leave to quantize float weights to 8 bits by itself, and then computes something else.
 func fakeQuantize(b *graphBuilder, m *onnxio.Model, a Activation, value string, typ onnxio.DataType) string {
+	if a.ByRow {
+		codes, steps := rowCodes(b, m, a, value)
+		return b.node("Mul", a.Name+"/act/value", []string{codes, steps})
+	}
 	x, base := value, a.Name+"/act"
 	if typ != onnxio.Float {
 		x = b.node("Cast", base+"/float", []string{x}, intAttr("to", int64(onnxio.Float)))
@@ -246,6 +294,25 @@ func fakeQuantize(b *graphBuilder, m *onnxio.Model, a Activation, value string, 
 	return x
 }
 
+// rowCodes builds nodes for the codes of a value by row, whole numbers in float32, and for the steps of its rows.
+func rowCodes(b *graphBuilder, m *onnxio.Model, a Activation, value string) (codes, steps string) {
+	base, set := a.Name+"/act", m.Opset(onnxio.DefaultDomain)
+	x := b.node("Abs", base+"/abs", []string{value})
+	if keep := intAttr("keepdims", 1); set < opsetReduceInputs {
+		x = b.node("ReduceMax", base+"/most", []string{x}, keep, &onnxio.Attribute{Name: "axes", Type: onnxio.AttrInts, Ints: []int64{-1}})
+	} else {
+		x = b.node("ReduceMax", base+"/most", []string{x, b.constant(base+"/axis", onnxio.Int64s([]int64{-1}, 1))}, keep)
+	}
+	x = b.node("Max", base+"/bounded", []string{x, b.constant(base+"/least", onnxio.Floats([]float32{leastRow}))})
+	steps = b.node("Div", base+"/steps", []string{x, b.constant(base+"/top", onnxio.Floats([]float32{a.rowTop()}))})
+	x = b.node("Div", base+"/scaled", []string{value, steps})
+	if set >= opsetRound {
+		return b.node("Round", base+"/rounded", []string{x}), steps
+	}
+	x = b.node("Add", base+"/shifted", []string{x, b.constant(base+"/shift", onnxio.Floats([]float32{0.5}))})
+	return b.node("Floor", base+"/rounded", []string{x}), steps
+}
+
 func (b *graphBuilder) clip(m *onnxio.Model, x, base string, low, high float32) string {
 	if m.Opset(onnxio.DefaultDomain) < opsetClipInputs {
 		return b.node("Clip", base+"/clip", []string{x}, floatAttr("max", high), floatAttr("min", low))
@@ -255,13 +322,18 @@ func (b *graphBuilder) clip(m *onnxio.Model, x, base string, low, high float32) 
 	return b.node("Clip", base+"/clip", []string{x, lo, hi})
 }
 
-// insertActivations makes m round the given values, in float arithmetic.
-func insertActivations(m *onnxio.Model, uses []dataUse, list []Activation) error {
+// insertActivations makes m round the given values, in float arithmetic; z, which may be nil, makes products of codes by row.
+func insertActivations(m *onnxio.Model, uses []dataUse, list []Activation, z *integers) error {
 	places, of := make([]placed, len(list)), map[string]Activation{}
 	for i, a := range list {
 		places[i], of[a.Name] = placed{name: a.Name, codes: a.Everywhere, typ: onnxio.Float}, a
 	}
 	return insert(m, uses, places, func(b *graphBuilder, p placed, value string) string {
-		return fakeQuantize(b, m, of[p.name], value, p.typ)
+		a := of[p.name]
+		if z == nil || !a.ByRow {
+			return fakeQuantize(b, m, a, value, p.typ)
+		}
+		others := slices.ContainsFunc(uses, func(d dataUse) bool { return d.node.Inputs[d.input] == p.name && !z.gone[d.node] })
+		return z.rowProducts(b, a, value, others)
 	})
 }

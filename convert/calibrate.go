@@ -284,12 +284,14 @@ func (c *converter) fit(feeds []map[string]*onnxio.Array, list []*correction, me
 }
 
 // placed lists the values of the model that are coded, in the order in which they are made.
-func (c *converter) placed() []placed {
+func (c *converter) placed() []placed { return c.placedWith(c.byRow) }
+
+func (c *converter) placedWith(byRow bool) []placed {
 	list, coded := make([]*site, len(c.jobs)), map[*site]bool{}
 	for i, j := range c.jobs {
 		list[i], coded[j.site] = j.site, j.reason == ""
 	}
-	return placements(c.src.Model, list, func(s *site) bool { return coded[s] })
+	return placements(c.src.Model, list, func(s *site) bool { return coded[s] }, byRow)
 }
 
 // tap puts an Identity at every value of m that is to be coded, and returns which value each stands for.
@@ -337,7 +339,14 @@ func (c *converter) restored(list []Activation) (*onnxio.Model, []dataUse, error
 // holds the values before it.
 func (c *converter) code(p placed, coded map[string]Activation, values []*onnxio.Array) error {
 	a, ok := coded[p.like]
-	if a.Name = p.name; !ok {
+	if a.Name = p.name; p.byRow {
+		a = byRow(p, c.ActBits)
+		for i, v := range values {
+			if !finite(v.F32()) {
+				return fmt.Errorf("calibrating %s: NaN or infinity in %s", onnxio.Quote(p.name), c.sampleName(c.fitted[i]))
+			}
+		}
+	} else if !ok {
 		r, err := c.span(p, values)
 		if err != nil && p.asked {
 			return err

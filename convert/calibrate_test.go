@@ -227,7 +227,7 @@ func TestActivationNodesComputeTheSame(t *testing.T) {
 				b := newBuilder(opset).input("x", int64(len(x))).node("Conv", []string{"x", "w"}, "y")
 				b.m.Graph.Inputs[0].Type.Elem = typ
 				uses := []dataUse{{node: b.m.Graph.Nodes[0], input: 0, typ: typ}}
-				if err := insertActivations(b.m, uses, []Activation{a}); err != nil {
+				if err := insertActivations(b.m, uses, []Activation{a}, nil); err != nil {
 					t.Fatal(err)
 				}
 				last := b.m.Graph.Nodes[len(b.m.Graph.Nodes)-1]
@@ -435,7 +435,7 @@ func TestActivationWithoutRange(t *testing.T) {
 
 func TestActivationsNeedAReader(t *testing.T) {
 	b := newBuilder(13).input("x", 4).node("Relu", []string{"x"}, "y").output("y", 4)
-	err := insertActivations(b.m, nil, []Activation{newActivation(placed{name: "x"}, span{low: 0, high: 1}, 8)})
+	err := insertActivations(b.m, nil, []Activation{newActivation(placed{name: "x"}, span{low: 0, high: 1}, 8)}, nil)
 	if err == nil || !strings.Contains(err.Error(), "no weighted node reads") {
 		t.Errorf("error %v", err)
 	}

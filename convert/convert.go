@@ -259,6 +259,7 @@ type converter struct {
 	checked []int             // the samples that the closing check sees
 	paying  map[int]bool      // nodes, by index, at which an optional bias vector saves more bits than it takes
 	rule    balance.RangeRule // of activations
+	byRow   bool              // what MatMul multiplies by a weight has steps for each row
 	kept    *recording        // under Record
 	knob    float64           // of the codes so far, under a budget
 	told    *Calibration      // what a table says of the samples

@@ -25,7 +25,9 @@ const opsetIntegers = 13
 type integers struct {
 	*lowering
 	list     []Activation
-	acts     map[string]Activation // values whose readers all see codes
+	rows     map[string]Activation    // values whose steps follow each row
+	byRow    map[string][]*intProduct // the products of these
+	acts     map[string]Activation    // values whose readers all see codes
 	readers  map[string][]*onnxio.Node
 	producer map[string]*onnxio.Node
 	constant map[string]*onnxio.Tensor // of the main graph, without the coded ones
@@ -37,12 +39,15 @@ type integers struct {
 }
 
 func (l *lowering) integers(list []Activation) *integers {
-	z := &integers{lowering: l, list: list, acts: map[string]Activation{}, readers: readersOf(l.model), producer: map[string]*onnxio.Node{},
+	z := &integers{lowering: l, list: list, rows: map[string]Activation{}, byRow: map[string][]*intProduct{}, acts: map[string]Activation{}, readers: readersOf(l.model), producer: map[string]*onnxio.Node{},
 		constant: map[string]*onnxio.Tensor{}, products: map[*site]*intProduct{}, of: map[*onnxio.Node]*intProduct{},
 		folded: map[string]bool{}, through: map[string]bool{}, done: map[*onnxio.Node]bool{}}
 	for _, a := range list {
-		if a.Everywhere {
+		switch {
+		case a.Everywhere:
 			z.acts[a.Name] = a
+		case a.ByRow:
+			z.rows[a.Name] = a
 		}
 	}
 	for _, n := range l.model.Graph.Nodes {
@@ -71,6 +76,9 @@ type intProduct struct {
 	scales []float32 // one, or one for each output
 	bias   []float64 // nil: none
 	deep   bool      // a depthwise Conv
+	rows   bool      // the steps of its inputs follow each row
+
+	weight, steps string // of these: constants
 }
 
 // prepare finds the products of codes among the weights, and what values with steps for each channel make of them.
@@ -160,6 +168,17 @@ func (z *integers) weight(b *graphBuilder, s *site) bool {
 	if p == nil {
 		return false
 	}
+	if p.rows {
+		shape := []int{}
+		if len(p.scales) > 1 {
+			shape = []int{p.outs}
+		}
+		p.weight = b.constant(s.Name+"/codes", &onnxio.Array{Type: onnxio.Int8, Shape: dims(s.Tensor.Dims), Data: p.codes})
+		p.steps = b.constant(s.Name+"/scales", onnxio.Floats(p.scales, shape...))
+		z.byRow[p.node.Inputs[0]] = append(z.byRow[p.node.Inputs[0]], p)
+		z.gone[p.node] = true
+		return true
+	}
 	x := z.acts[z.source(p.node.Inputs[0])]
 	shape := []int{}
 	var attributes []*onnxio.Attribute
@@ -201,6 +220,10 @@ func (z *integers) product(s *site, q *packing.Quant, v view) (*intProduct, Acti
 		return nil, none
 	}
 	x, ok := z.acts[z.source(n.Inputs[0])]
+	if !ok && opOf(n) == "MatMul" {
+		_, ok = z.rows[n.Inputs[0]]
+		x.Scale, p.rows = 1, true
+	}
 	if !ok || v.reshaped || v.axis != -1 && v.axis != p.axis {
 		return nil, none
 	}
@@ -528,6 +551,29 @@ func (z *integers) code(list []Activation) error {
 		}
 		return b.node("DequantizeLinear", base+"/decoded", append([]string{codes}, decode...), axis...)
 	})
+}
+
+// rowProducts adds the products of a value whose steps follow each row, each under the name of the one that it stands for:
+//
+//	MatMulInteger(int8 codes, int8 weights) * steps of the rows * scales of the outputs
+//
+// and returns the rounded value for others, where there are any.
+func (z *integers) rowProducts(b *graphBuilder, a Activation, value string, others bool) string {
+	codes, steps := rowCodes(b, z.model, a, value)
+	if list := z.byRow[a.Name]; len(list) > 0 {
+		narrow := b.node("Cast", a.Name+"/act/codes", []string{codes}, intAttr("to", int64(onnxio.Int8)))
+		for _, p := range list {
+			out := p.node.Outputs[0]
+			x := b.node("MatMulInteger", out+"/sums", []string{narrow, p.weight})
+			x = b.node("Cast", out+"/float", []string{x}, intAttr("to", int64(onnxio.Float)))
+			x = b.node("Mul", out+"/rows", []string{x, steps})
+			b.add("Mul", out, []string{x, p.steps})
+		}
+	}
+	if !others {
+		return value
+	}
+	return b.node("Mul", a.Name+"/act/value", []string{codes, steps})
 }
 
 // factor adds the steps of a in a shape that broadcasts over its values.

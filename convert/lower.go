@@ -92,10 +92,8 @@ func lower(m *onnxio.Model, form Form, list []Activation, get stored, want int) 
 
 // activations makes the nodes of the weights that wait for theirs, and those that code values.
 func (l *lowering) activations(all []*site, list []Activation) error {
-	coded := func(s *site) bool { return l.coded[s] }
-	everywhere := slices.ContainsFunc(list, func(a Activation) bool { return a.Everywhere })
 	var z *integers
-	if l.form == FormQDQ && everywhere {
+	if l.form == FormQDQ && runForm(list) == FormQDQ {
 		if l.counts.Unraised = opset.Raise(l.model, opsetIntegers); l.counts.Unraised == nil {
 			fix(l.model)
 			z = l.integers(list)
@@ -105,22 +103,17 @@ func (l *lowering) activations(all []*site, list []Activation) error {
 	for _, w := range l.waiting {
 		l.codes(w.site, w.quant, w.view, z)
 	}
-	uses := dataUses(l.model, all, coded)
+	uses := dataUses(l.model, all, func(s *site) bool { return l.coded[s] })
 	l.rebuild()
-	rest := list
-	if z != nil {
-		rest = nil
-		for _, a := range list {
-			if !a.Everywhere {
-				rest = append(rest, a)
-			}
-		}
-		z.prune()
-		if err := z.code(list); err != nil {
-			return err
-		}
+	if z == nil {
+		return insertActivations(l.model, uses, list, nil)
 	}
-	return insertActivations(l.model, uses, rest)
+	z.prune()
+	rest := slices.DeleteFunc(slices.Clone(list), func(a Activation) bool { return a.Everywhere })
+	if err := insertActivations(l.model, uses, rest, z); err != nil {
+		return err
+	}
+	return z.code(list)
 }
 
 // valueNames returns the names of all values of all graphs and functions, so that new ones can avoid them.

@@ -25,6 +25,7 @@ type placed struct {
 	like     string          // the coded value whose scale and zero point it takes; "": it has its own
 	most     float32         // no code stands for more than what a Clip left; 0: no bound
 	typ      onnxio.DataType // of the value
+	byRow    bool            // its steps follow each row
 	codes    bool            // every reader sees the codes; else the operators of quantized weights alone
 	channels bool            // steps of its own for each channel cost nothing
 	asked    bool            // an operator of a quantized weight reads it; others stay float where a sample shows a NaN or an infinity
@@ -55,12 +56,15 @@ type codePlacer struct {
 	leads    map[string]bool // an operator of a quantized weight is downstream
 	coded    map[string]bool
 	changed  bool
+	byRow    bool
+	rows     map[string]bool // what MatMul multiplies by a weight
 }
 
 // placements lists the values of the main graph that are coded, in the order in which they are made, where coded tells which weights are.
-func placements(m *onnxio.Model, list []*site, coded func(*site) bool) []placed {
-	p := &codePlacer{model: m, types: valueTypes(m), constant: map[string]*onnxio.Tensor{}, fixed: map[string]bool{}, producer: map[string]*onnxio.Node{},
-		readers: readersOf(m), weighted: map[*onnxio.Node]dataUse{}, leads: map[string]bool{}, coded: map[string]bool{}}
+// byRow gives what MatMul multiplies by a weight steps for each row, unless another operator has it coded.
+func placements(m *onnxio.Model, list []*site, coded func(*site) bool, byRow bool) []placed {
+	p := &codePlacer{model: m, byRow: byRow, types: valueTypes(m), constant: map[string]*onnxio.Tensor{}, fixed: map[string]bool{}, producer: map[string]*onnxio.Node{},
+		readers: readersOf(m), weighted: map[*onnxio.Node]dataUse{}, leads: map[string]bool{}, coded: map[string]bool{}, rows: map[string]bool{}}
 	for _, c := range m.Constants() {
 		if c.Graph == m.Graph || c.Graph == nil && slices.Contains(m.Graph.Nodes, c.Node) {
 			p.fixed[c.Name], p.constant[c.Name] = true, c.Tensor
@@ -73,7 +77,9 @@ func placements(m *onnxio.Model, list []*site, coded func(*site) bool) []placed 
 	}
 	uses := dataUses(m, list, coded)
 	for _, d := range uses {
-		if !hasState(d.node) {
+		if v := d.node.Inputs[d.input]; byRow && opOf(d.node) == "MatMul" && d.input == 0 && p.float(v) {
+			p.rows[v] = true
+		} else if !hasState(d.node) {
 			p.weighted[d.node] = d
 		}
 	}
@@ -328,6 +334,8 @@ func (p *codePlacer) list(uses []dataUse) []placed {
 		switch {
 		case p.coded[v]:
 			list = append(list, placed{name: v, like: p.like(n), most: p.most(n), typ: onnxio.Float, codes: true, asked: asked[v], channels: p.channels(v)})
+		case p.rows[v] && !p.isCoded(v):
+			list = append(list, placed{name: v, typ: onnxio.Float, asked: true, byRow: true})
 		case narrow[v] != 0:
 			list = append(list, placed{name: v, typ: narrow[v], asked: true})
 		}

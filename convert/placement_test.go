@@ -10,14 +10,14 @@ import (
 )
 
 // placesOf lists the placements of m, whose weights are all coded, each as name, name=like or name:channels.
-func placesOf(t *testing.T, m *onnxio.Model) string {
+func placesOf(t *testing.T, m *onnxio.Model, byRow bool) string {
 	t.Helper()
 	list, err := sites(m)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var names []string
-	for _, p := range placements(m, list, func(s *site) bool { return strings.HasPrefix(s.name, "w") }) {
+	for _, p := range placements(m, list, func(s *site) bool { return strings.HasPrefix(s.name, "w") }, byRow) {
 		name := p.name
 		if p.like != "" {
 			name += "=" + p.like
@@ -117,7 +117,7 @@ func TestPlacements(t *testing.T) {
 		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := placesOf(t, c.build().m); got != c.want {
+			if got := placesOf(t, c.build().m, false); got != c.want {
 				t.Errorf("coded %q, want %q", got, c.want)
 			}
 		})
@@ -127,13 +127,13 @@ func TestPlacements(t *testing.T) {
 // A Conv whose weight is kept, and values of half floats, take no part.
 func TestPlacementsOfOthers(t *testing.T) {
 	b := image().floats("kept", normal(4, 16), 4, 4, 1, 1).node("Conv", []string{"x", "kept"}, "c").node("Conv", []string{"c", "w1"}, "y").output("y", 1, 4, 8, 8)
-	if got := placesOf(t, b.m); got != "c" {
+	if got := placesOf(t, b.m, false); got != "c" {
 		t.Errorf("coded %q, want the input of the quantized weight alone", got)
 	}
 	b = newBuilder(13).constant("w", onnxio.NewArray(onnxio.Float16, 4, 4)).node("MatMul", []string{"h", "w"}, "y")
 	b.m.Graph.Inputs = []*onnxio.ValueInfo{{Name: "h", Type: &onnxio.TensorType{Elem: onnxio.Float16, HasShape: true, Shape: []onnxio.Dim{{Value: 2, Known: true}, {Value: 4, Known: true}}}}}
 	b.output("y", 2, 4)
-	if got := placesOf(t, b.m); got != "h:narrow" {
+	if got := placesOf(t, b.m, false); got != "h:narrow" {
 		t.Errorf("coded %q, want h on its way into the product", got)
 	}
 	if !slices.ContainsFunc(b.m.Graph.Nodes, func(n *onnxio.Node) bool { return n.OpType == "MatMul" }) {

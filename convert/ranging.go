@@ -2,6 +2,7 @@ package convert
 
 import (
 	"math"
+	"slices"
 
 	"bq/balance"
 	"bq/internal/compare"
@@ -43,22 +44,28 @@ func headroom(n int) float32 {
 	return 1 + unseen/float32(n)
 }
 
-// chooseRule sets the rule by which ranges are chosen: the one with the least drift on a third of the samples, when the other two thirds
-// chose the ranges and the biases.
+// chooseRule sets the rule by which ranges are chosen, and whether what MatMul multiplies has steps for each row: what drifts least on a
+// third of the samples, when the other two thirds chose the ranges and the biases.
 func (c *converter) chooseRule(float *infer.Program, feeds []map[string]*onnxio.Array) error {
 	if c.ActBits == 0 {
 		return nil
 	}
-	if c.rule, c.result.Ranges = usualRule(c.ActBits), usualRule(c.ActBits).String(); len(feeds) < rangesFrom {
+	c.rule = usualRule(c.ActBits)
+	rows := c.usualRows()
+	c.byRow = rows > 0
+	defer func() {
+		if slices.ContainsFunc(c.placed(), func(p placed) bool { return !p.byRow }) {
+			c.result.Ranges = c.rule.String()
+		}
+	}()
+	if len(feeds) < rangesFrom {
 		return nil
 	}
 	all := c.fitted
 	defer func() { c.fitted = all }()
 	rest, samples, judge := divide(all, feeds)
 	c.fitted = rest
-	usual := c.rule
-	drift := func(rule balance.RangeRule) (float64, error) {
-		c.rule = rule
+	drift := func() (float64, error) {
 		if err := c.correct(float, samples); err != nil {
 			return 0, err
 		}
@@ -66,17 +73,18 @@ func (c *converter) chooseRule(float *infer.Program, feeds []map[string]*onnxio.
 		c.uncorrect()
 		return steady(figures), err
 	}
-	least, err := drift(usual)
+	least, err := drift()
 	if err != nil {
 		return err
 	}
-	best, bound := usual, least*clearly
+	best, bound := c.rule, least*clearly
 	for i, rule := range balance.RangeRules {
 		c.progress("choosing ranges", i, len(balance.RangeRules))
-		if rule == usual {
+		if rule == usualRule(c.ActBits) || !slices.ContainsFunc(c.placed(), func(p placed) bool { return !p.byRow }) {
 			continue
 		}
-		d, err := drift(rule)
+		c.rule = rule
+		d, err := drift()
 		if err != nil {
 			return err
 		}
@@ -84,8 +92,36 @@ func (c *converter) chooseRule(float *infer.Program, feeds []map[string]*onnxio.
 			best, bound = rule, d
 		}
 	}
-	c.rule, c.result.Ranges = best, best.String()
+	if c.rule = best; rows == 0 {
+		return nil
+	}
+	c.byRow = !c.byRow
+	if d, err := drift(); err != nil || d < bound {
+		return err
+	}
+	c.byRow = !c.byRow
 	return nil
+}
+
+// usualRows tells whether what MatMul multiplies has steps for each row where there is nothing to measure it by: 1 where most products of
+// quantized weights are such, as in transformers, -1 where others are more; 0 where there are none.
+func (c *converter) usualRows() int {
+	rows, others := 0, 0
+	for _, p := range c.placedWith(true) {
+		switch {
+		case p.byRow:
+			rows++
+		case p.asked:
+			others++
+		}
+	}
+	switch {
+	case rows == 0:
+		return 0
+	case rows > others:
+		return 1
+	}
+	return -1
 }
 
 // steady returns a drift that a few samples tell well: of class outputs, whose KL is that of the few rows that are in doubt, the

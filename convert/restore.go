@@ -49,7 +49,7 @@ func Runnable(f *packing.File) (*onnxio.Model, error) {
 
 // runForm is the form in which a model with these activations is run.
 func runForm(list []Activation) Form {
-	if slices.ContainsFunc(list, func(a Activation) bool { return a.Everywhere }) {
+	if slices.ContainsFunc(list, func(a Activation) bool { return a.Everywhere || a.ByRow }) {
 		return FormQDQ
 	}
 	return FormFloat

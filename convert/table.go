@@ -149,6 +149,7 @@ type TableActivation struct {
 	High   float32 `json:"high"`
 	Shifts []int8  `json:"shifts,omitempty"` // as in Activation
 	Rank   int     `json:"rank,omitempty"`
+	ByRow  bool    `json:"by_row,omitempty"`
 }
 
 // TableError says that a table does not fit the model or is damaged.

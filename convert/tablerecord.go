@@ -131,7 +131,7 @@ func (c *converter) record() error {
 		t.Biases = append(t.Biases, TableBias{places[a.index], true, a.tensor().Data})
 	}
 	for _, a := range c.result.Activations {
-		t.Activations = append(t.Activations, TableActivation{a.Name, a.Low, a.High, a.Shifts, a.Rank})
+		t.Activations = append(t.Activations, TableActivation{a.Name, a.Low, a.High, a.Shifts, a.Rank, a.ByRow})
 	}
 	for _, d := range c.result.Drift {
 		t.Drift = append(t.Drift, newTableDrift(d))

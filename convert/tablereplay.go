@@ -236,6 +236,7 @@ func (c *converter) repeatActivations() error {
 	for _, a := range c.Table.Activations {
 		ranges[a.Name] = a
 	}
+	c.byRow = slices.ContainsFunc(c.Table.Activations, func(a TableActivation) bool { return a.ByRow })
 	if c.ActBits > 0 {
 		err := c.codeAll(func(p placed) (r span, ok bool, err error) {
 			a, ok := ranges[p.name]
@@ -262,7 +263,9 @@ func (c *converter) codeAll(rangeOf func(p placed) (r span, ok bool, err error))
 	coded := map[string]Activation{}
 	for _, p := range c.placed() {
 		a, known := coded[p.like]
-		if a.Name = p.name; !known {
+		if a.Name = p.name; p.byRow {
+			a = byRow(p, c.ActBits)
+		} else if !known {
 			r, ok, err := rangeOf(p)
 			switch {
 			case err != nil:
