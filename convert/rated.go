@@ -88,10 +88,16 @@ func (c *converter) newRated() (*rated, error) {
 		}
 		p := newStepPlan(w, j.layout, !c.Group.PerTensor && rowSteps(j, readers))
 		p.whole = r.whole
+		if c.narrow(j) {
+			p.fitInt8(w, j.layout)
+		}
 		r.plans[j], r.active, r.live = p, append(r.active, p), r.live+p.live
 	}
 	return r, nil
 }
+
+// narrow reports whether the codes of j are to be int8: activations are codes too, and products of both are wanted.
+func (o *Options) narrow(j *job) bool { return o.ActBits > 0 && j.layout.Block == 0 }
 
 // wholeBits reports whether weights under a budget take whole numbers of bits: where a method asks for that, or the codes are
 // to be stored plainly.

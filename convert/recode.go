@@ -116,6 +116,7 @@ type stepCoder struct {
 	layout balance.Layout
 	steps  []float32
 	mu     float64 // strength of the rate term; 0: none
+	narrow bool    // codes are int8
 
 	n      []int16
 	prices *balance.Prices
@@ -123,7 +124,8 @@ type stepCoder struct {
 }
 
 func newStepCoder(p *stepPlan, c, mu float64) *stepCoder {
-	return &stepCoder{layout: p.layout, steps: p.steps(c), mu: mu, n: make([]int16, p.elements)}
+	layout, steps := p.steps(c)
+	return &stepCoder{layout: layout, steps: steps, mu: mu, n: make([]int16, p.elements), narrow: p.tops != nil}
 }
 
 func (k *stepCoder) passes() int {
@@ -162,6 +164,9 @@ func (k *stepCoder) code(e int, x, loss float64) float64 {
 		k.n[e] = balance.Nearest(x, s)
 	} else {
 		k.n[e] = k.prices.Choose(x, s, loss, k.lambda)
+	}
+	if k.narrow {
+		k.n[e] = max(-math.MaxInt8, min(math.MaxInt8, k.n[e]))
 	}
 	return float64(float64(k.n[e]) * s)
 }

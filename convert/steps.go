@@ -29,6 +29,21 @@ type stepPlan struct {
 	live       int       // elements that do not round to zero beside the largest
 	part       []float32 // an excerpt, each element divided by its group's factor
 	whole      bool      // the knob sets a whole number of bits
+	channels   balance.Layout
+	tops       []float64 // largest magnitude by channel, where codes are to be int8; nil: they may be wider
+}
+
+// int8Reach is how many steps the largest weight of a channel may be, where codes are to be int8: what rounding errors that are fed back
+// add to it has room up to the limit.
+const int8Reach = 112
+
+// fitInt8 bounds the steps so that the codes of w, whose channels are those of l, are int8.
+func (p *stepPlan) fitInt8(w []float32, l balance.Layout) {
+	p.channels, p.tops = l, make([]float64, l.Groups())
+	for e, v := range w {
+		g := l.Group(e)
+		p.tops[g] = max(p.tops[g], math.Abs(float64(v)))
+	}
 }
 
 // deadRatio: an element below so small a part of the tensor's RMS takes no bits and says nothing of its size
@@ -155,17 +170,31 @@ func (p *stepPlan) stepFor(bits float64) float64 {
 	return balance.Exp2(high)
 }
 
-// steps returns the steps of all groups at rate knob c, as they are stored.
-func (p *stepPlan) steps(c float64) []float32 {
+// steps returns the steps of all groups at rate knob c, as they are stored, and the groups.
+func (p *stepPlan) steps(c float64) (balance.Layout, []float32) {
 	base := c * p.reference * p.multiplier
-	if p.rows == nil {
-		return []float32{balance.RoundSoleStep(base)}
+	most := slices.Max(append([]float64{0}, p.tops...))
+	switch {
+	case p.rows == nil && most <= base*int8Reach:
+		return p.layout, []float32{balance.RoundSoleStep(base)}
+	case p.rows == nil && len(p.tops) == 1:
+		return p.layout, []float32{balance.RoundSoleStep(most / int8Reach)}
+	case p.rows == nil:
+		steps := make([]float32, len(p.tops))
+		for i, top := range p.tops {
+			steps[i] = balance.RoundStep(max(base, top/int8Reach))
+		}
+		return p.channels, steps
 	}
 	steps := make([]float32, len(p.rows))
 	for i, r := range p.rows {
-		steps[i] = balance.RoundStep(base * r)
+		least := 0.0
+		if p.tops != nil {
+			least = p.tops[i] / int8Reach
+		}
+		steps[i] = balance.RoundStep(max(base*r, least))
 	}
-	return steps
+	return p.layout, steps
 }
 
 // estimate returns the bits of the weight at rate knob c.

@@ -123,7 +123,7 @@ func (c *converter) repeatedCoder(j *job, k *TableCodes, w []float32) (coder, er
 		}
 		return gridOf(j), nil
 	}
-	s := &stepCoder{layout: balance.PerTensor(len(w)), steps: k.Steps, mu: c.Table.Conversion.Rate, n: make([]int16, len(w))}
+	s := &stepCoder{layout: balance.PerTensor(len(w)), steps: k.Steps, mu: c.Table.Conversion.Rate, n: make([]int16, len(w)), narrow: c.narrow(j)}
 	if len(k.Steps) > 1 {
 		s.layout = j.layout
 	}
