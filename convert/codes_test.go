@@ -46,7 +46,7 @@ func TestExportRunsOnCodes(t *testing.T) {
 	first := "/Relu_output_0" // of the first convolution, in codes
 	step := 0.0
 	for _, w := range m.Graph.Initializers {
-		if w.Name == "/Relu_output_0/act/scale" {
+		if w.Name == "/Relu_output_0/scale" {
 			a, err := w.Array()
 			if err != nil {
 				t.Fatal(err)

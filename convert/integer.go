@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -36,12 +37,13 @@ type integers struct {
 	folded   map[string]bool       // values whose steps by channel went into the weights of the Conv that makes them
 	through  map[string]bool       // of these, those that stay so until others take them out
 	done     map[*onnxio.Node]bool // operators whose weights are int8
+	bytes    map[string]string     // constants of one uint8
 }
 
 func (l *lowering) integers(list []Activation) *integers {
 	z := &integers{lowering: l, list: list, rows: map[string]Activation{}, byRow: map[string][]*intProduct{}, acts: map[string]Activation{}, readers: readersOf(l.model), producer: map[string]*onnxio.Node{},
 		constant: map[string]*onnxio.Tensor{}, products: map[*site]*intProduct{}, of: map[*onnxio.Node]*intProduct{},
-		folded: map[string]bool{}, through: map[string]bool{}, done: map[*onnxio.Node]bool{}}
+		folded: map[string]bool{}, through: map[string]bool{}, done: map[*onnxio.Node]bool{}, bytes: map[string]string{}}
 	for _, a := range list {
 		switch {
 		case a.Everywhere:
@@ -185,11 +187,14 @@ func (z *integers) weight(b *graphBuilder, s *site) bool {
 	if len(p.scales) > 1 {
 		shape, attributes = []int{p.outs}, []*onnxio.Attribute{intAttr("axis", int64(p.axis))}
 	}
-	b.add("DequantizeLinear", s.Name, []string{
+	inputs := []string{
 		b.constant(s.Name+"/codes", &onnxio.Array{Type: onnxio.Int8, Shape: dims(s.Tensor.Dims), Data: p.codes}),
 		b.constant(s.Name+"/scales", onnxio.Floats(p.scales, shape...)),
-		b.constant(s.Name+"/zeros", &onnxio.Array{Type: onnxio.Int8, Shape: shape, Data: make([]int8, len(p.scales))}),
-	}, attributes...)
+	}
+	if opOf(p.node) == "Gemm" { // ONNX Runtime's QGemm wants zero points; elsewhere none are taken to be 0
+		inputs = append(inputs, b.constant(s.Name+"/zeros", &onnxio.Array{Type: onnxio.Int8, Shape: shape, Data: make([]int8, len(p.scales))}))
+	}
+	b.add("DequantizeLinear", s.Name, inputs, attributes...)
 	z.addBias(b, s, p, x.Scale)
 	if p.norm != nil {
 		p.node.Outputs[0] = p.norm.Outputs[0]
@@ -208,7 +213,7 @@ func (z *integers) product(s *site, q *packing.Quant, v view) (*intProduct, Acti
 	n := s.uses[0].node
 	p := &intProduct{node: n}
 	switch rank := len(s.Tensor.Dims); {
-	case opOf(n) == "Conv" && rank > 2:
+	case opOf(n) == "Conv" && rank > 2 && z.ends(n):
 		p.deep = s.Tensor.Dims[1] == 1 && n.IntAttr("group", 1) > 1
 	case opOf(n) == "MatMul" && rank == 2:
 		p.axis = 1
@@ -237,6 +242,25 @@ func (z *integers) product(s *site, q *packing.Quant, v view) (*intProduct, Acti
 	}
 	p.revive()
 	return p, x
+}
+
+// ends reports whether what n makes becomes codes, behind what it absorbs: a Conv that makes floats multiplies floats.
+func (z *integers) ends(n *onnxio.Node) bool {
+	v := n.Outputs[0]
+	for range 3 {
+		if z.acts[v].Everywhere {
+			return true
+		}
+		r := z.readers[v]
+		if len(r) != 1 || r[0] == nil || len(r[0].Outputs) == 0 {
+			return false
+		}
+		if op := opOf(r[0]); op != "BatchNormalization" && op != "Relu" && op != "Clip" {
+			return false
+		}
+		v = r[0].Outputs[0]
+	}
+	return false
 }
 
 // revive gives outputs without a scale one, and codes of zero: a step of 0 is none.
@@ -476,11 +500,14 @@ func (z *integers) addBias(b *graphBuilder, s *site, p *intProduct, x float32) {
 		shape, attributes = []int{p.outs}, []*onnxio.Attribute{intAttr("axis", 0)}
 	}
 	out := fresh(z.names, s.Name+"/bias")
-	b.add("DequantizeLinear", out, []string{
+	inputs := []string{
 		b.constant(s.Name+"/bias/codes", &onnxio.Array{Type: onnxio.Int32, Shape: []int{p.outs}, Data: codes}),
 		b.constant(s.Name+"/bias/scales", onnxio.Floats(scales, shape...)),
-		b.constant(s.Name+"/bias/zeros", &onnxio.Array{Type: onnxio.Int32, Shape: shape, Data: make([]int32, len(scales))}),
-	}, attributes...)
+	}
+	if opOf(p.node) == "Gemm" {
+		inputs = append(inputs, b.constant(s.Name+"/bias/zeros", &onnxio.Array{Type: onnxio.Int32, Shape: shape, Data: make([]int32, len(scales))}))
+	}
+	b.add("DequantizeLinear", out, inputs, attributes...)
 	for len(p.node.Inputs) <= biasInput {
 		p.node.Inputs = append(p.node.Inputs, "")
 	}
@@ -498,7 +525,7 @@ func (z *integers) code(list []Activation) error {
 	}
 	floats := map[string][]*onnxio.Node{} // products of floats, by the coded value that they multiply
 	for _, n := range z.model.Graph.Nodes {
-		if op := opOf(n); (op == "Conv" || op == "ConvTranspose" || op == "Gemm") && !z.done[n] {
+		if op := opOf(n); (op == "Conv" || op == "ConvTranspose" || op == "Gemm") && !z.done[n] && z.ends(n) {
 			for _, in := range n.Inputs[:min(2, len(n.Inputs))] {
 				if v := z.source(in); z.acts[v].Everywhere {
 					floats[v] = append(floats[v], n)
@@ -513,9 +540,9 @@ func (z *integers) code(list []Activation) error {
 		}
 	}
 	return insert(z.model, nil, places, func(b *graphBuilder, p placed, value string) string {
-		a, base := z.acts[p.name], p.name+"/act"
+		a, base := z.acts[p.name], p.name
 		scale := b.constant(base+"/scale", onnxio.Floats([]float32{a.Scale}))
-		zero := b.constant(base+"/zero", &onnxio.Array{Type: onnxio.Uint8, Shape: []int{}, Data: []uint8{a.Zero}})
+		zero := z.byte(b, "zero_point", a.Zero)
 		decode := []string{scale, zero}
 		var axis []*onnxio.Attribute
 		if a.Shifts != nil && !z.through[p.name] {
@@ -533,9 +560,7 @@ func (z *integers) code(list []Activation) error {
 		}
 		codes := b.node("QuantizeLinear", base+"/codes", []string{value, scale, zero}, encode...)
 		if top := 1<<a.Bits - 1; top < math.MaxUint8 {
-			low := b.constant(base+"/low", &onnxio.Array{Type: onnxio.Uint8, Shape: []int{}, Data: []uint8{0}})
-			high := b.constant(base+"/high", &onnxio.Array{Type: onnxio.Uint8, Shape: []int{}, Data: []uint8{uint8(top)}})
-			codes = b.node("Clip", base+"/clip", []string{codes, low, high})
+			codes = b.node("Clip", base+"/clip", []string{codes, z.byte(b, "code", 0), z.byte(b, "code", uint8(top))})
 		}
 		if list := floats[p.name]; list != nil {
 			x := b.node("Cast", base+"/cast", []string{codes}, intAttr("to", int64(onnxio.Float)))
@@ -574,6 +599,15 @@ func (z *integers) rowProducts(b *graphBuilder, a Activation, value string, othe
 		return value
 	}
 	return b.node("Mul", a.Name+"/act/value", []string{codes, steps})
+}
+
+// byte returns a constant of one uint8, the same for all who ask for it.
+func (z *integers) byte(b *graphBuilder, what string, v uint8) string {
+	key := fmt.Sprintf("%s/%d", what, v)
+	if z.bytes[key] == "" {
+		z.bytes[key] = b.constant(key, &onnxio.Array{Type: onnxio.Uint8, Shape: []int{}, Data: []uint8{v}})
+	}
+	return z.bytes[key]
 }
 
 // factor adds the steps of a in a shape that broadcasts over its values.

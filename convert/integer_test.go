@@ -16,7 +16,7 @@ func integerModel() *onnxio.Model {
 		b.floats(name, slices.Repeat(v, 4), 16)
 	}
 	b.node("Conv", []string{"x", "w1", "bias"}, "c").node("BatchNormalization", []string{"c", "s", "b", "m", "v"}, "n").node("Relu", []string{"n"}, "r")
-	b.node("Conv", []string{"r", "wd"}, "d", intAttr("group", 16), deep[1]).node("Conv", []string{"d", "w2"}, "y").output("y", 1, 16, 8, 8)
+	b.node("Conv", []string{"r", "wd"}, "d", intAttr("group", 16), deep[1]).node("Conv", []string{"d", "w2"}, "e").node("GlobalAveragePool", []string{"e"}, "y").output("y", 1, 16, 1, 1)
 	b.m.IRVersion = 3
 	for _, t := range b.m.Graph.Initializers {
 		b.m.Graph.Inputs = append(b.m.Graph.Inputs, constantInput(t.Name, t.Type, dims(t.Dims)))
@@ -65,7 +65,7 @@ func TestIntegerForm(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := ops(whole)
-			if got["BatchNormalization"]+got["Mul"]+got["Gather"]+got["Cast"] > 0 || counts.Integer != 3 || got["QuantizeLinear"] != 3 || got["Clip"] != 3*min(1, 8-o.ActBits) {
+			if got["BatchNormalization"]+got["Mul"]+got["Gather"]+got["Cast"] > 0 || counts.Integer != 3 || got["QuantizeLinear"] != 4 || got["Clip"] != 4*min(1, 8-o.ActBits) {
 				t.Errorf("operators %v, %d int8 weights", got, counts.Integer)
 			}
 			if v := whole.Opset(onnxio.DefaultDomain); v != opsetIntegers || len(whole.Graph.Inputs) != 1 {
@@ -177,7 +177,8 @@ func TestFoldedNorm(t *testing.T) {
 	}
 }
 
-// TestFloatProducts: weights with a scale for each block are multiplied as floats, which no DequantizeLinear in front of them shows.
+// TestFloatProducts: weights with a scale for each block are multiplied as floats, which no DequantizeLinear in front of them shows where
+// their results become codes.
 func TestFloatProducts(t *testing.T) {
 	b := newBuilder(13).input("x", 2, 64).floats("w1", normal(1, 64*32), 64, 32).floats("w2", normal(2, 32*8), 32, 8)
 	b.node("Gemm", []string{"x", "w1"}, "h").node("Gemm", []string{"h", "w2"}, "y").output("y", 2, 8)
@@ -196,8 +197,9 @@ func TestFloatProducts(t *testing.T) {
 		}
 	}
 	for _, n := range m.Graph.Nodes {
-		if n.OpType == "Gemm" && makers[n.Inputs[0]] != "Mul" {
-			t.Errorf("%s makes what %s reads", makers[n.Inputs[0]], n.Name)
+		want := map[string]string{"h/float": "Mul", "y": "DequantizeLinear"}[n.Outputs[0]] // y stays float
+		if n.OpType == "Gemm" && makers[n.Inputs[0]] != want {
+			t.Errorf("%s makes what %s reads, want %s", makers[n.Inputs[0]], n.Outputs[0], want)
 		}
 	}
 }

@@ -278,7 +278,7 @@ func (b *graphBuilder) node(op, base string, inputs []string, attributes ...*onn
 }
 
 func (b *graphBuilder) add(op, out string, inputs []string, attributes ...*onnxio.Attribute) {
-	b.nodes = append(b.nodes, &onnxio.Node{Name: out, OpType: op, Inputs: inputs, Outputs: []string{out}, Attributes: attributes})
+	b.nodes = append(b.nodes, &onnxio.Node{OpType: op, Inputs: inputs, Outputs: []string{out}, Attributes: attributes})
 }
 
 func intAttr(name string, v int64) *onnxio.Attribute {

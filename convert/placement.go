@@ -11,7 +11,8 @@ import (
 // output becomes codes again (recipe.md B2, checked in ONNX Runtime's optimized graphs). placements finds these values in the main graph:
 //
 //	what operators of quantized weights read
-//	what a Conv makes, behind the BatchNormalization, Relu or Clip that it absorbs, whoever reads it
+//	what a Conv makes, behind the BatchNormalization, Relu or Clip that it absorbs, unless a function that runtimes compute in float
+//	reads it alone, as in x * Sigmoid(x): then the Conv makes floats, and what the function makes of them is coded
 //	all inputs of Add, Mul and Concat of which one is coded, and what they make
 //	what pools and operators on single elements make of codes, where an operator on codes reads it
 //	what operators that only move elements make of codes: with the scale and zero point of what they move
@@ -169,7 +170,7 @@ func (p *codePlacer) node(n *onnxio.Node) {
 	_, weighted := p.weighted[n]
 	switch {
 	case op == "Conv" && weighted:
-		if end := p.end(out); p.leads[end] || p.averaged(end) {
+		if end := p.end(out); (p.leads[end] || p.averaged(end)) && !p.intoTables(end) {
 			p.demand(end)
 		}
 	case joins[op] && p.combines(n):
@@ -354,27 +355,22 @@ func (p *codePlacer) list(uses []dataUse) []placed {
 }
 
 // channels reports whether each channel of v may have steps of its own: it is made by a Conv of quantized weights, whose scales take them
-// in, and all who read it are operators that runtimes compute in float, or depthwise Convs of quantized weights, whose scales take them
-// out again.
+// in, and depthwise Convs of quantized weights alone read it, whose scales take them out again.
 func (p *codePlacer) channels(v string) bool {
-	conv := p.conv(v)
-	if _, ok := p.weighted[conv]; !ok || len(p.readers[v]) == 0 {
+	if _, ok := p.weighted[p.conv(v)]; !ok || len(p.readers[v]) == 0 {
 		return false
 	}
-	depthwise, floats := 0, 0
-	for _, n := range p.readers[v] {
-		switch {
-		case n == nil:
-			return false
-		case opOf(n) == "Conv" && p.weighted[n].node != nil && n.Inputs[0] == v && p.depthwise(n):
-			depthwise++
-		case tables[opOf(n)] || !single[opOf(n)] && p.single(n) != "":
-			floats++
-		default:
-			return false
-		}
-	}
-	return depthwise == 0 || floats == 0
+	return !slices.ContainsFunc(p.readers[v], func(n *onnxio.Node) bool {
+		return n == nil || opOf(n) != "Conv" || p.weighted[n].node == nil || n.Inputs[0] != v || !p.depthwise(n)
+	})
+}
+
+// intoTables reports whether all who read v are operators on single elements that runtimes compute in float. ONNX Runtime has kernels on
+// codes for Sigmoid and Mul, which take as long as floats do and cost 8 dB of yolox-nano.
+func (p *codePlacer) intoTables(v string) bool {
+	return len(p.readers[v]) > 0 && !slices.ContainsFunc(p.readers[v], func(n *onnxio.Node) bool {
+		return n == nil || !tables[opOf(n)] && (single[opOf(n)] || p.single(n) == "")
+	})
 }
 
 // conv returns the Conv that makes v, perhaps behind the BatchNormalization and the Relu that it absorbs; nil where there is none.
