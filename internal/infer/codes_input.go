@@ -90,9 +90,16 @@ func channelsFirstPerm(perm []int64) bool {
 	return len(perm) > 2
 }
 
-// quantizer returns what a plain QuantizeLinear to uint8 with one scale does; nil for other nodes.
+// quantizer returns what a plain QuantizeLinear to uint8 with one scale does, or one with a Clip of its codes; nil for other
+// nodes.
 func (b *blocking) quantizer(nd *node) *quantized {
-	if nd == nil || nd.OpType != "QuantizeLinear" || !nd.standard || nd.fast != nil || nd.in[0] < 0 || nd.in[1] < 0 || nd.in[2] < 0 {
+	if nd == nil {
+		return nil
+	}
+	if v, ok := nd.state.(*quantized); ok && v.typ == onnxio.Uint8 && nd.elem == onnxio.Float {
+		return v
+	}
+	if nd.OpType != "QuantizeLinear" || !nd.standard || nd.fast != nil || nd.in[0] < 0 || nd.in[1] < 0 || nd.in[2] < 0 {
 		return nil
 	}
 	scale, zero := b.consts(nd.in[1]), b.consts(nd.in[2])

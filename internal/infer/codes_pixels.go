@@ -28,7 +28,7 @@ func (b *blocking) codes(nd *node) (done, taken bool) {
 	case *quantResize:
 		return b.pixelLinear(nd, f), true
 	}
-	if nd.fast == nil && nd.standard && (nd.OpType == "Transpose" || nd.OpType == "QuantizeLinear") {
+	if nd.fast == nil && nd.standard && nd.OpType == "Transpose" || b.quantizer(nd) != nil {
 		return b.pixelInput(nd), true
 	}
 	for _, slot := range nd.in {
@@ -103,7 +103,7 @@ func (b *blocking) pixel(nd *node, slots []int, channels int, fast fastFunc) boo
 // weights have no zero points.
 func (f *quantConv) onPixels() bool {
 	switch {
-	case !kernel.PixelsPay(), f.group != 1 && (f.w.Shape[1] != 1 || f.group != f.w.Shape[0]), len(f.w.Shape) > 4, f.weights.zeros != nil:
+	case !kernel.PixelsPay(), f.group != 1 && (f.w.Shape[1] != 1 || f.group != f.w.Shape[0]), len(f.w.Shape) > 4, f.weights.zeros != nil, f.bits != nil:
 		return false
 	}
 	return f.x.typ == onnxio.Uint8 && f.to.codes && f.to.typ == onnxio.Uint8

@@ -57,6 +57,7 @@ func (q *quantization) linear(i int) bool {
 	}
 	f.to = &quantized{scale: to.scale, zero: to.zero, low: to.low, high: to.high, typ: to.typ}
 	q.read(f.x)
+	q.limit(to.slot, to.typ, to.high)
 	q.count++
 	q.place(places, nd, []int{f.x.codes}, []int{to.slot}, to.typ, func(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
 		return f.run(r, in[0], f.scales, f.sizes)
@@ -85,8 +86,7 @@ func (v *quantized) quantize(r *run, x *onnxio.Array) (*onnxio.Array, error) {
 	}
 	dst, src := byteData(out), x.F32()
 	r.chunks(len(dst), func(lo, hi int) {
-		kernel.Quantize(dst[lo:hi], src[lo:hi], v.scale, v.zero, v.typ == onnxio.Int8)
-		limitCodes(dst[lo:hi], v.low, v.high)
+		kernel.QuantizeWithin(dst[lo:hi], src[lo:hi], v.scale, v.zero, v.low, v.high)
 	})
 	return out, nil
 }
@@ -165,8 +165,7 @@ func (f *quantResize) rows(r *run, x, scales, sizes *onnxio.Array) *onnxio.Array
 				}
 				kernel.Mix(row, row, from[t.at*n+j:][:m], 1, float32(t.weight))
 			}
-			kernel.Quantize(to, row, f.to.scale, f.to.zero, f.to.typ == onnxio.Int8)
-			limitCodes(to, f.to.low, f.to.high)
+			kernel.QuantizeWithin(to, row, f.to.scale, f.to.zero, f.to.low, f.to.high)
 		}
 	})
 	return out

@@ -62,6 +62,7 @@ type quantization struct {
 	list    []*quantized
 	tables  map[int]function   // by slot of codes: of which others they are a function
 	spans   map[int][]function // by slot of a value, the nearest codes first
+	most    map[int]int32      // by slot of codes of uint8: the largest there may be, where that is known
 	behind  []placedNode       // nodes to be put in
 	count   int                // groups
 }
@@ -72,7 +73,7 @@ func (z *fusion) quantize() bool {
 	if !kernel.BytesPay() {
 		return false
 	}
-	q := &quantization{fusion: z, values: map[int]*quantized{}, sources: map[int]*quantized{}, tables: map[int]function{}, spans: map[int][]function{}}
+	q := &quantization{fusion: z, values: map[int]*quantized{}, sources: map[int]*quantized{}, tables: map[int]function{}, spans: map[int][]function{}, most: map[int]int32{}}
 	for i, nd := range z.nodes {
 		if nd.standard && nd.OpType == "Div" {
 			q.chain(i)
@@ -113,6 +114,7 @@ func (q *quantization) take(i int) {
 	default:
 		if !q.span(i) && !q.linear(i) {
 			q.mover(i)
+			q.clip(i)
 		}
 	}
 }
@@ -374,23 +376,12 @@ func (v *quantized) encode(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
 		lo, hi := i*encodeRun, min(len(x), (i+1)*encodeRun)
 		top := kernel.Largest(x[lo:hi])
 		nan[i] = top != top
-		kernel.Quantize(dst[lo:hi], x[lo:hi], v.scale, v.zero, false)
-		limitCodes(dst[lo:hi], v.low, v.high)
+		kernel.QuantizeWithin(dst[lo:hi], x[lo:hi], v.scale, v.zero, v.low, v.high)
 	})
 	if slices.Contains(nan, true) {
 		return nil, errExact
 	}
 	return out, nil
-}
-
-// limitCodes limits codes of uint8 to low..high, where those are not all that there are; bounds of int8 are no limits.
-func limitCodes(dst []uint8, low, high int32) {
-	if low < 0 || low == 0 && high == 255 {
-		return
-	}
-	for i, c := range dst {
-		dst[i] = uint8(min(max(int32(c), low), high))
-	}
 }
 
 // encodeRun is how many values encode takes at a time: they stay in the first level cache.

@@ -41,6 +41,9 @@ func (q *quantization) mover(i int) {
 			continue
 		}
 		to := &quantized{value: slot, codes: q.slot(slot), source: -1, scale: v.scale, zero: v.zero, typ: v.typ, move: m}
+		if most, ok := q.most[v.codes]; ok { // Pad puts zero points in
+			q.limit(to.codes, to.typ, max(most, v.zero))
+		}
 		m.to = append(m.to, to)
 		q.note(to)
 	}

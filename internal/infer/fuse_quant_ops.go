@@ -28,6 +28,7 @@ func (q *quantization) weights(i, axis int) (w weightCodes, scales []float32, ok
 type quantConv struct {
 	integerConv
 	w      *onnxio.Array
+	bits   *kernel.BitFilters // in place of weights; nil for none
 	finish kernel.Finish
 	x      *quantized
 	to     target
@@ -72,7 +73,13 @@ func (q *quantization) convolution(i int) {
 	if f.finish, ok = f.to.finish(x, scales, m, shifts); !ok {
 		return
 	}
-	b.filters = kernel.PackByteFilters(b.data, b.zeros, len(scales), terms)
+	if f.group == 1 && b.zeros == nil {
+		f.bits = q.bitFilters(x, b.data, len(scales), w.codes.Shape[1], product(w.codes.Shape[2:]))
+	}
+	if f.bits == nil {
+		b.filters = kernel.PackByteFilters(b.data, b.zeros, len(scales), terms)
+	}
+	q.limit(f.to.slot, f.to.typ, f.to.high)
 	q.read(x)
 	q.count++
 	q.place(places, q.nodes[places[len(places)-1]], []int{x.codes}, []int{f.to.slot}, x.typ, f.run).state = f
@@ -182,25 +189,40 @@ func (f *quantConv) run(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
 	}
 	zero, flip := byteZero(f.x.typ, f.x.zero)
 	x, filters := byteData(in[0]), f.weights.filters
-	if f.to.codes {
-		filters.ConvBytesTo(byteData(out), x, flip, uint8(zero), p.n, p.c, f.group, p.k,
-			&kernel.ByteFinish{Finish: f.finish, Out: 1, Zero: f.to.zero, Low: f.to.low, High: f.to.high}, r.threads)
-		return out, nil
+	bytes, floats := f.to.finishes(f.finish, &f.tail)
+	switch {
+	case f.bits != nil && f.to.codes:
+		f.bits.ConvBytesTo(byteData(out), x, uint8(zero), p.n, p.k, bytes, r.threads)
+	case f.bits != nil:
+		f.bits.ConvFloatsTo(out.F32(), x, uint8(zero), p.n, p.k, floats, r.threads)
+	case f.to.codes:
+		filters.ConvBytesTo(byteData(out), x, flip, uint8(zero), p.n, p.c, f.group, p.k, bytes, r.threads)
+	default:
+		filters.ConvFloatsTo(out.F32(), x, flip, uint8(zero), p.n, p.c, f.group, p.k, floats, r.threads)
 	}
-	low, high := float32(math.Inf(-1)), float32(math.Inf(1))
-	if f.tail.clamp {
-		low, high = f.tail.low, f.tail.high
+	if !f.to.codes {
+		f.tail.rest(r, out.F32())
 	}
-	filters.ConvFloatsTo(out.F32(), x, flip, uint8(zero), p.n, p.c, f.group, p.k, &kernel.FloatFinish{Finish: f.finish, Low: low, High: high}, r.threads)
-	f.tail.rest(r, out.F32())
 	return out, nil
+}
+
+// finishes returns what makes codes of sums, and what makes floats of them with the bounds of a tail.
+func (t *target) finishes(f kernel.Finish, a *tail) (*kernel.ByteFinish, *kernel.FloatFinish) {
+	low, high := float32(math.Inf(-1)), float32(math.Inf(1))
+	if a.clamp {
+		low, high = a.low, a.high
+	}
+	return &kernel.ByteFinish{Finish: f, Out: 1, Zero: t.zero, Low: t.low, High: t.high}, &kernel.FloatFinish{Finish: f, Low: low, High: high}
 }
 
 // quantProduct is MatMul or Gemm of codes, with a bias for each column, an activation and codes again.
 type quantProduct struct {
 	weights *byteWeights
 	k, n    int
-	rank    int // that the result must have; 0 for any
+	bits    *kernel.BitFilters   // in place of weights; nil for none
+	table   *kernel.ByteCodebook // likewise
+	pixels  *kernel.PixelConv    // likewise: of rows as pixels
+	rank    int                  // that the result must have; 0 for any
 	x       *quantized
 	finish  kernel.Finish
 	to      target
@@ -264,8 +286,22 @@ func (q *quantization) product(i int) {
 	if f.finish, ok = f.to.finish(x, scales, m, shifts); !ok || shifts == nil {
 		return
 	}
-	b.columns = kernel.PackByteColumns(b.data, f.k, f.n)
-	f.weights = b
+	if f.weights = b; b.zeros == nil {
+		rows := signedBytes(transposedBytes(&onnxio.Array{Type: onnxio.Int8, Shape: []int{f.k, f.n}, Data: b.data}))
+		f.bits = q.bitFilters(x, rows, f.n, f.k, 0)
+		switch {
+		case f.bits != nil:
+		case f.to.codes && f.to.typ == onnxio.Uint8 && x.typ == onnxio.Uint8 && f.k%4 == 0 && f.n%kernel.PixelBlock == 0 && kernel.PixelsPay():
+			codes, _ := f.to.finishes(f.finish, &f.tail)
+			f.pixels = kernel.NewPixelConv(rows, f.n, f.k, 1, false, 0, codes)
+		default:
+			f.table = byteTable(rows, f.n, f.k)
+		}
+	}
+	if f.bits == nil && f.table == nil && f.pixels == nil {
+		b.columns = kernel.PackByteColumns(b.data, f.k, f.n)
+	}
+	q.limit(f.to.slot, f.to.typ, f.to.high)
 	q.read(x)
 	q.count++
 	q.place(places, q.nodes[places[len(places)-1]], []int{x.codes}, []int{f.to.slot}, x.typ, f.run).state = f
@@ -293,22 +329,40 @@ func (f *quantProduct) run(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
 	if err != nil {
 		return nil, nil
 	}
-	rows := in[0].Len() / f.k
-	sums, err := r.int32s(rows * f.n)
-	if err != nil {
-		return nil, nil
-	}
-	x := byteData(in[0])
+	rows, x := in[0].Len()/f.k, byteData(in[0])
 	if _, flip := byteZero(f.x.typ, f.x.zero); flip != 0 {
 		x = flipped(x)
 	}
-	f.weights.columns.Product(sums, x, rows, r.threads)
-	low, high := float32(math.Inf(-1)), float32(math.Inf(1))
-	if f.tail.clamp {
-		low, high = f.tail.low, f.tail.high
+	bytes, floats := f.to.finishes(f.finish, &f.tail)
+	switch {
+	case f.bits != nil && f.to.codes:
+		f.bits.ProductBytesTo(byteData(out), x, rows, bytes, r.threads)
+	case f.bits != nil:
+		f.bits.ProductFloatsTo(out.F32(), x, rows, floats, r.threads)
+	case f.pixels != nil:
+		f.pixels.RunRows(byteData(out), x, rows, r.threads)
+	default:
+		if err := f.sums(r, out, x, rows, bytes, floats); err != nil {
+			return nil, nil
+		}
 	}
-	bytes := &kernel.ByteFinish{Finish: f.finish, Out: 1, Zero: f.to.zero, Low: f.to.low, High: f.to.high}
-	floats := &kernel.FloatFinish{Finish: f.finish, Low: low, High: high}
+	if !f.to.codes {
+		f.tail.rest(r, out.F32())
+	}
+	return out, nil
+}
+
+// sums multiplies bytes x [rows, k] and finishes the sums row by row.
+func (f *quantProduct) sums(r *run, out *onnxio.Array, x []uint8, rows int, bytes *kernel.ByteFinish, floats *kernel.FloatFinish) error {
+	sums, err := r.int32s(rows * f.n)
+	if err != nil {
+		return err
+	}
+	if f.table != nil {
+		f.table.Product(sums, x, rows, r.threads)
+	} else {
+		f.weights.columns.Product(sums, x, rows, r.threads)
+	}
 	r.rows(rows, f.n, func(i int) {
 		row := sums[i*f.n : (i+1)*f.n]
 		if f.weights.zeros != nil {
@@ -321,13 +375,13 @@ func (f *quantProduct) run(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
 			}
 		}
 		if f.to.codes {
-			bytes.Columns(byteData(out)[i*f.n:(i+1)*f.n], row)
+			bytes.Columns(byteData(out)[i*f.n:(i+1)*f.n], row, 1, 0)
 		} else {
-			floats.Columns(out.F32()[i*f.n:(i+1)*f.n], row)
+			floats.Columns(out.F32()[i*f.n:(i+1)*f.n], row, 1, 0)
 		}
 	})
-	if !f.to.codes {
-		f.tail.rest(r, out.F32())
-	}
-	return out, nil
+	return nil
 }
+
+// signedBytes returns the elements of an array of int8.
+func signedBytes(w *onnxio.Array) []int8 { return w.Data.([]int8) }

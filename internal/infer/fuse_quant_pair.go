@@ -46,6 +46,7 @@ func (q *quantization) pair(i int) {
 	}
 	q.read(f.a)
 	q.read(f.b)
+	q.limit(f.to.slot, f.to.typ, f.to.high)
 	q.count++
 	q.place(places, last, []int{f.a.codes, f.b.codes}, []int{f.to.slot}, f.a.typ, f.run).state = f
 }
@@ -142,6 +143,7 @@ func (q *quantization) mean(i int) {
 		return
 	}
 	q.read(x)
+	q.limit(f.to.slot, f.to.typ, f.to.high)
 	q.count++
 	q.place(places, nd, []int{x.codes}, []int{to.slot}, x.typ, f.run).state = f
 }
@@ -214,14 +216,14 @@ func (q *quantization) concat(i int) {
 	var in []int
 	for _, v := range list {
 		z := &codeTable{table: &[256]uint8{}}
-		kernel.Quantize(z.table[:], v.decoded(), to.scale, to.zero, to.typ == onnxio.Int8)
-		limitCodes(z.table[:], to.low, to.high)
+		kernel.QuantizeWithin(z.table[:], v.decoded(), to.scale, to.zero, to.low, to.high)
 		if z.same() {
 			z.table = nil
 		}
 		f.tables, in = append(f.tables, z.table), append(in, v.codes)
 		q.read(v)
 	}
+	q.limit(f.to.slot, f.to.typ, f.to.high)
 	q.count++
 	q.place(places, nd, in, []int{to.slot}, to.typ, f.run).state = f
 }

@@ -1,6 +1,8 @@
 package infer
 
 import (
+	"slices"
+
 	"bq/internal/kernel"
 	"bq/onnxio"
 )
@@ -99,33 +101,48 @@ type codeTable struct {
 // quantizer puts a table in the place of the QuantizeLinear at place k, where what it quantizes is a function of codes.
 func (q *quantization) quantizer(k int) {
 	spans := q.spans[max(q.nodes[k].in[0], 0)]
-	if q.nodes[k].in[0] < 0 || spans == nil {
+	places, t, ok := q.quantizing(k)
+	if !ok || q.nodes[k].in[0] < 0 {
+		return
+	}
+	if spans == nil {
+		q.encoder(places, t)
 		return
 	}
 	f := spans[0]
-	places, t, ok := q.quantizing(k)
-	if !ok {
-		return
-	}
 	for _, y := range f.y {
 		if y != y { // what QuantizeLinear makes of a NaN is for it to say
 			return
 		}
 	}
 	z := &codeTable{table: &[256]uint8{}, to: t.typ}
-	kernel.Quantize(z.table[:], f.y, t.scale, t.zero, t.typ == onnxio.Int8)
-	limitCodes(z.table[:], t.low, t.high)
+	kernel.QuantizeWithin(z.table[:], f.y, t.scale, t.zero, t.low, t.high)
 	codes := make([]float32, 256)
 	for i, c := range z.table {
 		codes[i] = float32(c)
 	}
+	q.tables[t.slot] = function{f.base, codes}
+	q.limit(t.slot, t.typ, int32(slices.Max(z.table[:])))
+	if most, ok := q.most[f.base.codes]; ok {
+		q.limit(t.slot, t.typ, int32(slices.Max(z.table[:most+1])))
+	}
 	if z.same() && f.base.typ == t.typ {
 		z.table = nil
 	}
-	q.tables[t.slot] = function{f.base, codes}
 	q.reads(f.base)
 	q.count++
 	q.place(places, q.nodes[places[len(places)-1]], []int{f.base.codes}, []int{t.slot}, f.base.typ, z.run).state = z
+}
+
+// encoder puts one node in the place of a QuantizeLinear and a Clip of its codes.
+func (q *quantization) encoder(places []int, t target) {
+	if len(places) == 1 {
+		return
+	}
+	v := &quantized{scale: t.scale, zero: t.zero, low: t.low, high: t.high, typ: t.typ}
+	q.limit(t.slot, t.typ, t.high)
+	in := q.nodes[places[0]].in[:1]
+	q.place(places, q.nodes[places[1]], in, []int{t.slot}, onnxio.Float, func(r *run, in []*onnxio.Array) (*onnxio.Array, error) { return v.quantize(r, in[0]) }).state = v
 }
 
 // reads has the codes of v made, for one who reads them and who did not read the value.

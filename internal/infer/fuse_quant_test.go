@@ -192,6 +192,8 @@ func quantCases() []fusionCase {
 		c("pixels of planes", photo, noise(5, 2, 3, 13, 11), join(pair, deq, conv(), relu, out), "QuantizeLinear"),
 		c("pixels of one dimension", arrays{"w": randomCodes(1, onnxio.Int8, 16, 8, 5), "wz": onnxio.NewArray(onnxio.Int8, 16)}, noise(5, 2, 8, 40), join(pair, deq, one(newNode("Conv", "xd wd b", "r", ints("strides", 2), ints("pads", 2, 1))), out), "QuantizeLinear"),
 		c("gemm to codes", matrix, noise(3, 5, 24), join(pair, deq, one(newNode("Gemm", "xd wd b", "r", integerAttr("transB", 1))), out), "QuantizeLinear"),
+		c("matmul of whole blocks", arrays{"w": randomCodes(1, onnxio.Int8, 24, 48), "ws": scales(2, 0.01, 48), "wz": onnxio.NewArray(onnxio.Int8, 48), "b": noise(4, 48)}, noise(3, 2, 7, 24), join(pair,
+			one(newNode("DequantizeLinear", "w ws wz", "wd", integerAttr("axis", 1)), newNode("MatMul", "xd wd", "c"), newNode("Add", "b c", "r")), out), "QuantizeLinear"),
 		c("NaN", stats, onnxio.Floats(slices.Concat(filled(500, 0.3), []float32{float32(math.NaN())}, filled(8*13*11-501, -0.5)), 1, 8, 13, 11),
 			join(chainOf("x", "xd", "xs", "xc"), deq, conv(), one(newNode("Sigmoid", "c", "y"))), "Clip", "Sigmoid"),
 	}

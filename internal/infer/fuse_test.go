@@ -162,7 +162,7 @@ type fusionCase struct {
 	want   []string
 }
 
-func (c *fusionCase) compile(t *testing.T) (*Program, map[string]*onnxio.Array) {
+func (c *fusionCase) compile(t testing.TB) (*Program, map[string]*onnxio.Array) {
 	t.Helper()
 	m := modelOf(17, c.nodes...)
 	m.Opsets = append(m.Opsets, &onnxio.Opset{Domain: "com.microsoft", Version: 1})

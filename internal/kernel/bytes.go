@@ -143,19 +143,19 @@ func (q *FloatFinish) row(dst []float32, sums, seen []int32, times int32, o int)
 	}
 }
 
-// Columns finishes a row of sums, one of each output.
-func (q *ByteFinish) Columns(dst []uint8, sums []int32) {
-	for o := q.columns(dst, sums); o < len(sums); o++ {
-		v := sums[o]
+// Columns finishes a row of sums, one of each output, each taken times a number and more added.
+func (q *ByteFinish) Columns(dst []uint8, sums []int32, times, more int32) {
+	for o := q.columns(dst, sums, times, more); o < len(sums); o++ {
+		v := times*sums[o] + more
 		bias, second, shift := q.of(o)
 		dst[o] = q.code(q.at(v, bias, second, shift))
 	}
 }
 
-// Columns finishes a row of sums, one of each output.
-func (q *FloatFinish) Columns(dst []float32, sums []int32) {
-	for o := q.columns(dst, sums); o < len(sums); o++ {
-		v := sums[o]
+// Columns finishes a row of sums, one of each output, each taken times a number and more added.
+func (q *FloatFinish) Columns(dst []float32, sums []int32, times, more int32) {
+	for o := q.columns(dst, sums, times, more); o < len(sums); o++ {
+		v := times*sums[o] + more
 		bias, second, shift := q.of(o)
 		dst[o] = q.bound(q.at(v, bias, second, shift))
 	}

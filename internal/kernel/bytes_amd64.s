@@ -137,6 +137,66 @@ loop:
 	VZEROUPPER
 	RET
 
+// func finishWholeAVX512(dst *byte, sums *int32, seen *int32, n int, bias int32, times int32, first float32, second float32, shift float32, out float32, zero int32, low int32, high int32)
+// Requires: AVX, AVX512F
+TEXT ·finishWholeAVX512(SB), NOSPLIT, $0-68
+	MOVQ         dst+0(FP), AX
+	MOVQ         sums+8(FP), CX
+	MOVQ         seen+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVL         bias+32(FP), SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Z0
+	MOVL         times+36(FP), SI
+	VMOVD        SI, X1
+	VPBROADCASTD X1, Z1
+	VBROADCASTSS first+40(FP), Z2
+	VBROADCASTSS second+44(FP), Z3
+	VBROADCASTSS shift+48(FP), Z4
+	VBROADCASTSS out+52(FP), Z5
+	MOVL         zero+56(FP), SI
+	VMOVD        SI, X5
+	VPBROADCASTD X5, Z5
+	MOVL         low+60(FP), SI
+	VMOVD        SI, X6
+	VPBROADCASTD X6, Z6
+	MOVL         high+64(FP), SI
+	VMOVD        SI, X7
+	VPBROADCASTD X7, Z7
+	MOVL         $0x4b800000, SI
+	VMOVD        SI, X8
+	VPBROADCASTD X8, Z8
+	MOVL         $0xcb800000, SI
+	VMOVD        SI, X9
+	VPBROADCASTD X9, Z9
+
+loop:
+	VMOVUPS   (DX), Z11
+	VPMULLD   Z1, Z11, Z11
+	VMOVUPS   (CX), Z10
+	VPADDD    Z0, Z10, Z10
+	VPADDD    Z11, Z10, Z10
+	VCVTDQ2PS Z10, Z10
+	VMULPS    Z2, Z10, Z10
+	VMULPS    Z3, Z10, Z10
+	VADDPS    Z4, Z10, Z10
+	VCMPPS    $0x07, Z10, Z10, K1
+	VMOVAPS.Z Z10, K1, Z10
+	VMINPS    Z8, Z10, Z10
+	VMAXPS    Z9, Z10, Z10
+	VCVTPS2DQ Z10, Z10
+	VPADDD    Z5, Z10, Z10
+	VPMAXSD   Z6, Z10, Z10
+	VPMINSD   Z7, Z10, Z10
+	VPMOVDB   Z10, (AX)
+	ADDQ      $0x10, AX
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, DX
+	SUBQ      $0x10, BX
+	JNE       loop
+	VZEROUPPER
+	RET
+
 // func finishFloatsAVX512(dst *float32, sums *int32, seen *int32, n int, bias int32, times int32, first float32, second float32, shift float32, low float32, high float32)
 // Requires: AVX, AVX512F
 TEXT ·finishFloatsAVX512(SB), NOSPLIT, $0-60
@@ -177,50 +237,56 @@ loop:
 	VZEROUPPER
 	RET
 
-// func finishByteColumnsAVX512(dst *byte, sums *int32, n int, bias *int32, second *float32, shift *float32, first float32, out float32, zero int32, low int32, high int32)
+// func finishByteColumnsAVX512(dst *byte, sums *int32, n int, bias *int32, second *float32, shift *float32, times int32, more int32, first float32, out float32, zero int32, low int32, high int32)
 // Requires: AVX, AVX512F
-TEXT ·finishByteColumnsAVX512(SB), NOSPLIT, $0-68
+TEXT ·finishByteColumnsAVX512(SB), NOSPLIT, $0-76
 	MOVQ         dst+0(FP), AX
 	MOVQ         sums+8(FP), CX
 	MOVQ         n+16(FP), DX
 	MOVQ         bias+24(FP), BX
 	MOVQ         second+32(FP), SI
 	MOVQ         shift+40(FP), DI
-	VBROADCASTSS first+48(FP), Z0
-	VBROADCASTSS out+52(FP), Z1
-	MOVL         zero+56(FP), R8
+	VBROADCASTSS first+56(FP), Z0
+	MOVL         times+48(FP), R8
+	VMOVD        R8, X1
+	VPBROADCASTD X1, Z1
+	MOVL         more+52(FP), R8
 	VMOVD        R8, X2
 	VPBROADCASTD X2, Z2
-	MOVL         low+60(FP), R8
+	VBROADCASTSS out+60(FP), Z3
+	MOVL         zero+64(FP), R8
 	VMOVD        R8, X3
 	VPBROADCASTD X3, Z3
-	MOVL         high+64(FP), R8
+	MOVL         low+68(FP), R8
 	VMOVD        R8, X4
 	VPBROADCASTD X4, Z4
-	MOVL         $0x4b800000, R8
+	MOVL         high+72(FP), R8
 	VMOVD        R8, X5
 	VPBROADCASTD X5, Z5
-	MOVL         $0xcb800000, R8
+	MOVL         $0x4b800000, R8
 	VMOVD        R8, X6
 	VPBROADCASTD X6, Z6
+	MOVL         $0xcb800000, R8
+	VMOVD        R8, X7
+	VPBROADCASTD X7, Z7
 
 loop:
-	VMOVUPS   (CX), Z7
-	VPADDD    (BX), Z7, Z7
-	VCVTDQ2PS Z7, Z7
-	VMULPS    Z0, Z7, Z7
-	VMULPS    (SI), Z7, Z7
-	VADDPS    (DI), Z7, Z7
-	VDIVPS    Z1, Z7, Z7
-	VCMPPS    $0x07, Z7, Z7, K1
-	VMOVAPS.Z Z7, K1, Z7
-	VMINPS    Z5, Z7, Z7
-	VMAXPS    Z6, Z7, Z7
-	VCVTPS2DQ Z7, Z7
-	VPADDD    Z2, Z7, Z7
-	VPMAXSD   Z3, Z7, Z7
-	VPMINSD   Z4, Z7, Z7
-	VPMOVDB   Z7, (AX)
+	VPMULLD   (CX), Z1, Z8
+	VPADDD    Z2, Z8, Z8
+	VPADDD    (BX), Z8, Z8
+	VCVTDQ2PS Z8, Z8
+	VMULPS    Z0, Z8, Z8
+	VMULPS    (SI), Z8, Z8
+	VADDPS    (DI), Z8, Z8
+	VCMPPS    $0x07, Z8, Z8, K1
+	VMOVAPS.Z Z8, K1, Z8
+	VMINPS    Z6, Z8, Z8
+	VMAXPS    Z7, Z8, Z8
+	VCVTPS2DQ Z8, Z8
+	VPADDD    Z3, Z8, Z8
+	VPMAXSD   Z4, Z8, Z8
+	VPMINSD   Z5, Z8, Z8
+	VPMOVDB   Z8, (AX)
 	ADDQ      $0x10, AX
 	ADDQ      $0x40, CX
 	ADDQ      $0x40, BX
@@ -231,29 +297,36 @@ loop:
 	VZEROUPPER
 	RET
 
-// func finishFloatColumnsAVX512(dst *float32, sums *int32, n int, bias *int32, second *float32, shift *float32, first float32, low float32, high float32)
+// func finishFloatColumnsAVX512(dst *float32, sums *int32, n int, bias *int32, second *float32, shift *float32, times int32, more int32, first float32, low float32, high float32)
 // Requires: AVX, AVX512F
-TEXT ·finishFloatColumnsAVX512(SB), NOSPLIT, $0-60
+TEXT ·finishFloatColumnsAVX512(SB), NOSPLIT, $0-68
 	MOVQ         dst+0(FP), AX
 	MOVQ         sums+8(FP), CX
 	MOVQ         n+16(FP), DX
 	MOVQ         bias+24(FP), BX
 	MOVQ         second+32(FP), SI
 	MOVQ         shift+40(FP), DI
-	VBROADCASTSS first+48(FP), Z0
-	VBROADCASTSS low+52(FP), Z1
-	VBROADCASTSS high+56(FP), Z2
+	VBROADCASTSS first+56(FP), Z0
+	MOVL         times+48(FP), R8
+	VMOVD        R8, X1
+	VPBROADCASTD X1, Z1
+	MOVL         more+52(FP), R8
+	VMOVD        R8, X2
+	VPBROADCASTD X2, Z2
+	VBROADCASTSS low+60(FP), Z3
+	VBROADCASTSS high+64(FP), Z4
 
 loop:
-	VMOVUPS   (CX), Z3
-	VPADDD    (BX), Z3, Z3
-	VCVTDQ2PS Z3, Z3
-	VMULPS    Z0, Z3, Z3
-	VMULPS    (SI), Z3, Z3
-	VADDPS    (DI), Z3, Z3
-	VMAXPS    Z3, Z1, Z3
-	VMINPS    Z3, Z2, Z3
-	VMOVUPS   Z3, (AX)
+	VPMULLD   (CX), Z1, Z5
+	VPADDD    Z2, Z5, Z5
+	VPADDD    (BX), Z5, Z5
+	VCVTDQ2PS Z5, Z5
+	VMULPS    Z0, Z5, Z5
+	VMULPS    (SI), Z5, Z5
+	VADDPS    (DI), Z5, Z5
+	VMAXPS    Z5, Z3, Z5
+	VMINPS    Z5, Z4, Z5
+	VMOVUPS   Z5, (AX)
 	ADDQ      $0x40, CX
 	ADDQ      $0x40, BX
 	ADDQ      $0x40, SI
@@ -415,6 +488,72 @@ loop:
 	VZEROUPPER
 	RET
 
+// func finishWholeAVX2(dst *byte, sums *int32, seen *int32, n int, bias int32, times int32, first float32, second float32, shift float32, out float32, zero int32, low int32, high int32)
+// Requires: AVX, AVX2
+TEXT ·finishWholeAVX2(SB), NOSPLIT, $0-68
+	MOVQ         dst+0(FP), AX
+	MOVQ         sums+8(FP), CX
+	MOVQ         seen+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVL         bias+32(FP), SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	MOVL         times+36(FP), SI
+	VMOVD        SI, X1
+	VPBROADCASTD X1, Y1
+	VBROADCASTSS first+40(FP), Y2
+	VBROADCASTSS second+44(FP), Y3
+	VBROADCASTSS shift+48(FP), Y4
+	VBROADCASTSS out+52(FP), Y5
+	MOVL         zero+56(FP), SI
+	VMOVD        SI, X5
+	VPBROADCASTD X5, Y5
+	MOVL         low+60(FP), SI
+	VMOVD        SI, X6
+	VPBROADCASTD X6, Y6
+	MOVL         high+64(FP), SI
+	VMOVD        SI, X7
+	VPBROADCASTD X7, Y7
+	MOVL         $0x4b800000, SI
+	VMOVD        SI, X8
+	VPBROADCASTD X8, Y8
+	MOVL         $0xcb800000, SI
+	VMOVD        SI, X9
+	VPBROADCASTD X9, Y9
+
+loop:
+	VMOVUPS      (DX), Y11
+	VPMULLD      Y1, Y11, Y11
+	VMOVUPS      (CX), Y10
+	VPADDD       Y0, Y10, Y10
+	VPADDD       Y11, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y2, Y10, Y10
+	VMULPS       Y3, Y10, Y10
+	VADDPS       Y4, Y10, Y10
+	VCMPPS       $0x07, Y10, Y10, Y11
+	VANDPS       Y11, Y10, Y10
+	VMINPS       Y8, Y10, Y10
+	VMAXPS       Y9, Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VPADDD       Y5, Y10, Y10
+	VPMAXSD      Y6, Y10, Y10
+	VPMINSD      Y7, Y10, Y10
+	VPSLLD       $0x18, Y10, Y10
+	VPSRLD       $0x18, Y10, Y10
+	VPACKUSDW    Y10, Y10, Y10
+	VPACKUSWB    Y10, Y10, Y10
+	VEXTRACTI128 $0x01, Y10, X11
+	VPUNPCKLDQ   X11, X10, X11
+	VMOVQ        X11, (AX)
+	ADDQ         $0x08, AX
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	SUBQ         $0x08, BX
+	JNE          loop
+	VZEROUPPER
+	RET
+
 // func finishFloatsAVX2(dst *float32, sums *int32, seen *int32, n int, bias int32, times int32, first float32, second float32, shift float32, low float32, high float32)
 // Requires: AVX, AVX2
 TEXT ·finishFloatsAVX2(SB), NOSPLIT, $0-60
@@ -455,56 +594,62 @@ loop:
 	VZEROUPPER
 	RET
 
-// func finishByteColumnsAVX2(dst *byte, sums *int32, n int, bias *int32, second *float32, shift *float32, first float32, out float32, zero int32, low int32, high int32)
+// func finishByteColumnsAVX2(dst *byte, sums *int32, n int, bias *int32, second *float32, shift *float32, times int32, more int32, first float32, out float32, zero int32, low int32, high int32)
 // Requires: AVX, AVX2
-TEXT ·finishByteColumnsAVX2(SB), NOSPLIT, $0-68
+TEXT ·finishByteColumnsAVX2(SB), NOSPLIT, $0-76
 	MOVQ         dst+0(FP), AX
 	MOVQ         sums+8(FP), CX
 	MOVQ         n+16(FP), DX
 	MOVQ         bias+24(FP), BX
 	MOVQ         second+32(FP), SI
 	MOVQ         shift+40(FP), DI
-	VBROADCASTSS first+48(FP), Y0
-	VBROADCASTSS out+52(FP), Y1
-	MOVL         zero+56(FP), R8
+	VBROADCASTSS first+56(FP), Y0
+	MOVL         times+48(FP), R8
+	VMOVD        R8, X1
+	VPBROADCASTD X1, Y1
+	MOVL         more+52(FP), R8
 	VMOVD        R8, X2
 	VPBROADCASTD X2, Y2
-	MOVL         low+60(FP), R8
+	VBROADCASTSS out+60(FP), Y3
+	MOVL         zero+64(FP), R8
 	VMOVD        R8, X3
 	VPBROADCASTD X3, Y3
-	MOVL         high+64(FP), R8
+	MOVL         low+68(FP), R8
 	VMOVD        R8, X4
 	VPBROADCASTD X4, Y4
-	MOVL         $0x4b800000, R8
+	MOVL         high+72(FP), R8
 	VMOVD        R8, X5
 	VPBROADCASTD X5, Y5
-	MOVL         $0xcb800000, R8
+	MOVL         $0x4b800000, R8
 	VMOVD        R8, X6
 	VPBROADCASTD X6, Y6
+	MOVL         $0xcb800000, R8
+	VMOVD        R8, X7
+	VPBROADCASTD X7, Y7
 
 loop:
-	VMOVUPS      (CX), Y7
-	VPADDD       (BX), Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y0, Y7, Y7
-	VMULPS       (SI), Y7, Y7
-	VADDPS       (DI), Y7, Y7
-	VDIVPS       Y1, Y7, Y7
-	VCMPPS       $0x07, Y7, Y7, Y8
-	VANDPS       Y8, Y7, Y7
-	VMINPS       Y5, Y7, Y7
-	VMAXPS       Y6, Y7, Y7
-	VCVTPS2DQ    Y7, Y7
-	VPADDD       Y2, Y7, Y7
-	VPMAXSD      Y3, Y7, Y7
-	VPMINSD      Y4, Y7, Y7
-	VPSLLD       $0x18, Y7, Y7
-	VPSRLD       $0x18, Y7, Y7
-	VPACKUSDW    Y7, Y7, Y7
-	VPACKUSWB    Y7, Y7, Y7
-	VEXTRACTI128 $0x01, Y7, X8
-	VPUNPCKLDQ   X8, X7, X8
-	VMOVQ        X8, (AX)
+	VPMULLD      (CX), Y1, Y8
+	VPADDD       Y2, Y8, Y8
+	VPADDD       (BX), Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y0, Y8, Y8
+	VMULPS       (SI), Y8, Y8
+	VADDPS       (DI), Y8, Y8
+	VCMPPS       $0x07, Y8, Y8, Y9
+	VANDPS       Y9, Y8, Y8
+	VMINPS       Y6, Y8, Y8
+	VMAXPS       Y7, Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VPADDD       Y3, Y8, Y8
+	VPMAXSD      Y4, Y8, Y8
+	VPMINSD      Y5, Y8, Y8
+	VPSLLD       $0x18, Y8, Y8
+	VPSRLD       $0x18, Y8, Y8
+	VPACKUSDW    Y8, Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X9
+	VPUNPCKLDQ   X9, X8, X9
+	VMOVQ        X9, (AX)
 	ADDQ         $0x08, AX
 	ADDQ         $0x20, CX
 	ADDQ         $0x20, BX
@@ -515,29 +660,36 @@ loop:
 	VZEROUPPER
 	RET
 
-// func finishFloatColumnsAVX2(dst *float32, sums *int32, n int, bias *int32, second *float32, shift *float32, first float32, low float32, high float32)
+// func finishFloatColumnsAVX2(dst *float32, sums *int32, n int, bias *int32, second *float32, shift *float32, times int32, more int32, first float32, low float32, high float32)
 // Requires: AVX, AVX2
-TEXT ·finishFloatColumnsAVX2(SB), NOSPLIT, $0-60
+TEXT ·finishFloatColumnsAVX2(SB), NOSPLIT, $0-68
 	MOVQ         dst+0(FP), AX
 	MOVQ         sums+8(FP), CX
 	MOVQ         n+16(FP), DX
 	MOVQ         bias+24(FP), BX
 	MOVQ         second+32(FP), SI
 	MOVQ         shift+40(FP), DI
-	VBROADCASTSS first+48(FP), Y0
-	VBROADCASTSS low+52(FP), Y1
-	VBROADCASTSS high+56(FP), Y2
+	VBROADCASTSS first+56(FP), Y0
+	MOVL         times+48(FP), R8
+	VMOVD        R8, X1
+	VPBROADCASTD X1, Y1
+	MOVL         more+52(FP), R8
+	VMOVD        R8, X2
+	VPBROADCASTD X2, Y2
+	VBROADCASTSS low+60(FP), Y3
+	VBROADCASTSS high+64(FP), Y4
 
 loop:
-	VMOVUPS   (CX), Y3
-	VPADDD    (BX), Y3, Y3
-	VCVTDQ2PS Y3, Y3
-	VMULPS    Y0, Y3, Y3
-	VMULPS    (SI), Y3, Y3
-	VADDPS    (DI), Y3, Y3
-	VMAXPS    Y3, Y1, Y3
-	VMINPS    Y3, Y2, Y3
-	VMOVUPS   Y3, (AX)
+	VPMULLD   (CX), Y1, Y5
+	VPADDD    Y2, Y5, Y5
+	VPADDD    (BX), Y5, Y5
+	VCVTDQ2PS Y5, Y5
+	VMULPS    Y0, Y5, Y5
+	VMULPS    (SI), Y5, Y5
+	VADDPS    (DI), Y5, Y5
+	VMAXPS    Y5, Y3, Y5
+	VMINPS    Y5, Y4, Y5
+	VMOVUPS   Y5, (AX)
 	ADDQ      $0x20, CX
 	ADDQ      $0x20, BX
 	ADDQ      $0x20, SI

@@ -47,8 +47,13 @@ func (q *ByteFinish) vectors(dst []uint8, sums, seen []int32, bias, times int32,
 	}
 	_, _ = dst[n-1], seen[n-1]
 	f := finishBytesAVX2
-	if use == avx512 {
+	switch {
+	case use == avx512 && q.Out == 1:
+		f = finishWholeAVX512
+	case use == avx512:
 		f = finishBytesAVX512
+	case q.Out == 1:
+		f = finishWholeAVX2
 	}
 	f(&dst[0], &sums[0], &seen[0], n, bias, times, q.First, second, shift, q.Out, q.Zero, q.Low, q.High)
 	return n
@@ -70,10 +75,10 @@ func (q *FloatFinish) vectors(dst []float32, sums, seen []int32, bias, times int
 }
 
 // columns finishes as many sums of a row as fill vectors, and returns how many; none where numbers are not given for every
-// output.
-func (q *ByteFinish) columns(dst []uint8, sums []int32) int {
+// output, or Out is not 1.
+func (q *ByteFinish) columns(dst []uint8, sums []int32, times, more int32) int {
 	n := filled(len(sums))
-	if n == 0 || len(q.Second) < n || q.Shift == nil {
+	if n == 0 || len(q.Second) < n || q.Shift == nil || q.Out != 1 {
 		return 0
 	}
 	_, _, _ = dst[n-1], q.Bias[n-1], q.Shift[n-1]
@@ -81,13 +86,13 @@ func (q *ByteFinish) columns(dst []uint8, sums []int32) int {
 	if use == avx512 {
 		f = finishByteColumnsAVX512
 	}
-	f(&dst[0], &sums[0], n, &q.Bias[0], &q.Second[0], &q.Shift[0], q.First, q.Out, q.Zero, q.Low, q.High)
+	f(&dst[0], &sums[0], n, &q.Bias[0], &q.Second[0], &q.Shift[0], times, more, q.First, q.Out, q.Zero, q.Low, q.High)
 	return n
 }
 
 // columns finishes as many sums of a row as fill vectors, and returns how many; none where numbers are not given for every
 // output.
-func (q *FloatFinish) columns(dst []float32, sums []int32) int {
+func (q *FloatFinish) columns(dst []float32, sums []int32, times, more int32) int {
 	n := filled(len(sums))
 	if n == 0 || len(q.Second) < n || q.Shift == nil {
 		return 0
@@ -97,6 +102,6 @@ func (q *FloatFinish) columns(dst []float32, sums []int32) int {
 	if use == avx512 {
 		f = finishFloatColumnsAVX512
 	}
-	f(&dst[0], &sums[0], n, &q.Bias[0], &q.Second[0], &q.Shift[0], q.First, q.Low, q.High)
+	f(&dst[0], &sums[0], n, &q.Bias[0], &q.Second[0], &q.Shift[0], times, more, q.First, q.Low, q.High)
 	return n
 }

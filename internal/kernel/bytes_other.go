@@ -21,6 +21,6 @@ func (q *FloatFinish) vectors([]float32, []int32, []int32, int32, int32, float32
 	return 0
 }
 
-func (q *ByteFinish) columns([]uint8, []int32) int { return 0 }
+func (q *ByteFinish) columns([]uint8, []int32, int32, int32) int { return 0 }
 
-func (q *FloatFinish) columns([]float32, []int32) int { return 0 }
+func (q *FloatFinish) columns([]float32, []int32, int32, int32) int { return 0 }

@@ -14,6 +14,11 @@ func byteDeepAVX512(dst *byte, src *byte, vectors *int, n int, shuffles *byte, s
 //go:noescape
 func finishBytesAVX512(dst *byte, sums *int32, seen *int32, n int, bias int32, times int32, first float32, second float32, shift float32, out float32, zero int32, low int32, high int32)
 
+// finishWholeAVX512 turns sums into bytes: see _generate/bytes.go.
+//
+//go:noescape
+func finishWholeAVX512(dst *byte, sums *int32, seen *int32, n int, bias int32, times int32, first float32, second float32, shift float32, out float32, zero int32, low int32, high int32)
+
 // finishFloatsAVX512 turns sums into floats: see _generate/bytes.go.
 //
 //go:noescape
@@ -22,12 +27,12 @@ func finishFloatsAVX512(dst *float32, sums *int32, seen *int32, n int, bias int3
 // finishByteColumnsAVX512 turns sums of many outputs into results: see _generate/bytes.go.
 //
 //go:noescape
-func finishByteColumnsAVX512(dst *byte, sums *int32, n int, bias *int32, second *float32, shift *float32, first float32, out float32, zero int32, low int32, high int32)
+func finishByteColumnsAVX512(dst *byte, sums *int32, n int, bias *int32, second *float32, shift *float32, times int32, more int32, first float32, out float32, zero int32, low int32, high int32)
 
 // finishFloatColumnsAVX512 turns sums of many outputs into results: see _generate/bytes.go.
 //
 //go:noescape
-func finishFloatColumnsAVX512(dst *float32, sums *int32, n int, bias *int32, second *float32, shift *float32, first float32, low float32, high float32)
+func finishFloatColumnsAVX512(dst *float32, sums *int32, n int, bias *int32, second *float32, shift *float32, times int32, more int32, first float32, low float32, high float32)
 
 // byteDeepAVX2 convolves one plane: see _generate/bytes.go.
 //
@@ -39,6 +44,11 @@ func byteDeepAVX2(dst *byte, src *byte, vectors *int, n int, shuffles *byte, ste
 //go:noescape
 func finishBytesAVX2(dst *byte, sums *int32, seen *int32, n int, bias int32, times int32, first float32, second float32, shift float32, out float32, zero int32, low int32, high int32)
 
+// finishWholeAVX2 turns sums into bytes: see _generate/bytes.go.
+//
+//go:noescape
+func finishWholeAVX2(dst *byte, sums *int32, seen *int32, n int, bias int32, times int32, first float32, second float32, shift float32, out float32, zero int32, low int32, high int32)
+
 // finishFloatsAVX2 turns sums into floats: see _generate/bytes.go.
 //
 //go:noescape
@@ -47,12 +57,12 @@ func finishFloatsAVX2(dst *float32, sums *int32, seen *int32, n int, bias int32,
 // finishByteColumnsAVX2 turns sums of many outputs into results: see _generate/bytes.go.
 //
 //go:noescape
-func finishByteColumnsAVX2(dst *byte, sums *int32, n int, bias *int32, second *float32, shift *float32, first float32, out float32, zero int32, low int32, high int32)
+func finishByteColumnsAVX2(dst *byte, sums *int32, n int, bias *int32, second *float32, shift *float32, times int32, more int32, first float32, out float32, zero int32, low int32, high int32)
 
 // finishFloatColumnsAVX2 turns sums of many outputs into results: see _generate/bytes.go.
 //
 //go:noescape
-func finishFloatColumnsAVX2(dst *float32, sums *int32, n int, bias *int32, second *float32, shift *float32, first float32, low float32, high float32)
+func finishFloatColumnsAVX2(dst *float32, sums *int32, n int, bias *int32, second *float32, shift *float32, times int32, more int32, first float32, low float32, high float32)
 
 // byteMaxU1AVX2 joins taps of a row: see _generate/bytes.go.
 //

@@ -97,15 +97,15 @@ func TestFinishColumns(t *testing.T) {
 	for o := range n {
 		q.Bias, sums[o] = append(q.Bias, int32(o*31-700)), int32(o*o*3-1000)
 	}
-	bytes := &ByteFinish{Finish: q, Out: 3, Zero: 100, Low: 5, High: 240}
+	bytes := &ByteFinish{Finish: q, Out: 1, Zero: 100, Low: 5, High: 240}
 	floats := &FloatFinish{Finish: q, Low: -300, High: 400}
 	eachLevel(t, func(t *testing.T) {
 		for _, n := range []int{1, 16, 40, n} {
 			codes, values := make([]uint8, n), make([]float32, n)
-			bytes.Columns(codes, sums[:n])
-			floats.Columns(values, sums[:n])
+			bytes.Columns(codes, sums[:n], 3, -50)
+			floats.Columns(values, sums[:n], 3, -50)
 			for o := range n {
-				y := q.at(sums[o], q.Bias[o], q.Second[o], q.Shift[o])
+				y := q.at(3*sums[o]-50, q.Bias[o], q.Second[o], q.Shift[o])
 				if codes[o] != bytes.code(y) || values[o] != floats.bound(y) {
 					t.Errorf("output %d of %d: %d and %v, want %d and %v", o, n, codes[o], values[o], bytes.code(y), floats.bound(y))
 				}

@@ -288,13 +288,14 @@ func Quantize(dst []uint8, x []float32, scale float32, zero int32, signed bool) 
 	if signed {
 		low = -128
 	}
-	done := quantize(dst, x, scale, zero, low)
+	QuantizeWithin(dst, x, scale, zero, low, low+255)
+}
+
+// QuantizeWithin is Quantize saturated to low..high, which lie within uint8 or within int8.
+func QuantizeWithin(dst []uint8, x []float32, scale float32, zero, low, high int32) {
+	done := quantize(dst, x, scale, zero, low, high)
 	for i, v := range x[done:] {
-		y := math.RoundToEven(float64(v / scale))
-		if y != y {
-			y = 0
-		}
-		dst[done+i] = uint8(clampInt(int64(min(max(y, -1<<24), 1<<24))+int64(zero), low))
+		dst[done+i] = saturated(v/scale, zero, low, high)
 	}
 }
 

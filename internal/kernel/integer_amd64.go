@@ -147,7 +147,7 @@ func requantizeColumnsAVX512(dst *byte, sums *int32, n int, bias int32, second *
 // quantizeAVX512 turns floats into bytes: see _generate/integer.go.
 //
 //go:noescape
-func quantizeAVX512(dst *byte, x *float32, n int, out float32, zero int32, low int32)
+func quantizeAVX512(dst *byte, x *float32, n int, out float32, zero int32, low int32, high int32)
 
 // dequantizeUAVX512 turns bytes into floats: see _generate/integer.go.
 //
@@ -172,7 +172,7 @@ func requantizeColumnsAVX2(dst *byte, sums *int32, n int, bias int32, second *fl
 // quantizeAVX2 turns floats into bytes: see _generate/integer.go.
 //
 //go:noescape
-func quantizeAVX2(dst *byte, x *float32, n int, out float32, zero int32, low int32)
+func quantizeAVX2(dst *byte, x *float32, n int, out float32, zero int32, low int32, high int32)
 
 // dequantizeUAVX2 turns bytes into floats: see _generate/integer.go.
 //

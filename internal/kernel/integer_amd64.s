@@ -3677,9 +3677,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func quantizeAVX512(dst *byte, x *float32, n int, out float32, zero int32, low int32)
+// func quantizeAVX512(dst *byte, x *float32, n int, out float32, zero int32, low int32, high int32)
 // Requires: AVX, AVX512F
-TEXT ·quantizeAVX512(SB), NOSPLIT, $0-36
+TEXT ·quantizeAVX512(SB), NOSPLIT, $0-40
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
@@ -3690,10 +3690,9 @@ TEXT ·quantizeAVX512(SB), NOSPLIT, $0-36
 	MOVL         low+32(FP), BX
 	VMOVD        BX, X2
 	VPBROADCASTD X2, Z2
-	MOVL         $0x000000ff, BX
+	MOVL         high+36(FP), BX
 	VMOVD        BX, X3
 	VPBROADCASTD X3, Z3
-	VPADDD       Z2, Z3, Z3
 	MOVL         $0x4b800000, BX
 	VMOVD        BX, X4
 	VPBROADCASTD X4, Z4
@@ -3885,9 +3884,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func quantizeAVX2(dst *byte, x *float32, n int, out float32, zero int32, low int32)
+// func quantizeAVX2(dst *byte, x *float32, n int, out float32, zero int32, low int32, high int32)
 // Requires: AVX, AVX2
-TEXT ·quantizeAVX2(SB), NOSPLIT, $0-36
+TEXT ·quantizeAVX2(SB), NOSPLIT, $0-40
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
@@ -3898,10 +3897,9 @@ TEXT ·quantizeAVX2(SB), NOSPLIT, $0-36
 	MOVL         low+32(FP), BX
 	VMOVD        BX, X2
 	VPBROADCASTD X2, Y2
-	MOVL         $0x000000ff, BX
+	MOVL         high+36(FP), BX
 	VMOVD        BX, X3
 	VPBROADCASTD X3, Y3
-	VPADDD       Y2, Y3, Y3
 	MOVL         $0x4b800000, BX
 	VMOVD        BX, X4
 	VPBROADCASTD X4, Y4

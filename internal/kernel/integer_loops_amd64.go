@@ -39,16 +39,16 @@ func requantizeColumns(dst []uint8, sums []int32, first float32, second []float3
 }
 
 // quantize does as many as it can by vectors, and returns how many.
-func quantize(dst []uint8, x []float32, scale float32, zero, low int32) int {
+func quantize(dst []uint8, x []float32, scale float32, zero, low, high int32) int {
 	n := filled(len(x))
 	if n == 0 {
 		return 0
 	}
 	_ = dst[n-1]
 	if use == avx512 {
-		quantizeAVX512(&dst[0], &x[0], n, scale, zero, low)
+		quantizeAVX512(&dst[0], &x[0], n, scale, zero, low, high)
 	} else {
-		quantizeAVX2(&dst[0], &x[0], n, scale, zero, low)
+		quantizeAVX2(&dst[0], &x[0], n, scale, zero, low, high)
 	}
 	return n
 }

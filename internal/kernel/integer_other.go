@@ -14,6 +14,6 @@ func requantize([]uint8, []int32, int32, float32, float32, float32, int32, int32
 
 func requantizeColumns([]uint8, []int32, float32, []float32, float32, int32, int32) int { return 0 }
 
-func quantize([]uint8, []float32, float32, int32, int32) int { return 0 }
+func quantize([]uint8, []float32, float32, int32, int32, int32) int { return 0 }
 
 func dequantize([]float32, []uint8, float32, int32, bool) int { return 0 }

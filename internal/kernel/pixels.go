@@ -208,6 +208,13 @@ func (c *PixelConv) Run(dst, x []uint8, step, batch int, w *Window, threads int)
 	})
 }
 
+// RunRows multiplies rows [n, channels], whole quads of channels, by weights of one tap into dst [n, outputs], whole blocks
+// of outputs.
+func (c *PixelConv) RunRows(dst, x []uint8, n, threads int) {
+	one := [3]int{1, 1, 1}
+	c.Run(dst, x, c.channels, 1, &Window{In: [3]int{1, 1, n}, Kernel: one, Out: [3]int{1, 1, n}, Stride: one, Dilation: one}, threads)
+}
+
 // fill copies rows of an image, from row y on, with the padding around them.
 func (p *pixelPlan) fill(band, src []uint8, y, rows int, pad uint8) {
 	w := &p.window

@@ -19,3 +19,5 @@ func packPlaneBits(dst, second []uint64, x []uint8, pitch, rows, n int) {
 func joinNibbles(dst, x []uint8, pitch, rows, width int, mask uint8) {
 	joinNibblesPlain(dst, x, pitch, rows, width, mask)
 }
+
+func countsBits() bool { return false }

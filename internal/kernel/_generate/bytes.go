@@ -19,7 +19,8 @@ import (
 func byteKernels() {
 	for _, l := range widths {
 		makeByteDeep(l)
-		makeFinishBytes(l)
+		makeFinishBytes(l, false)
+		makeFinishBytes(l, true)
 		makeFinishFloats(l)
 		makeFinishColumns(l, true)
 		makeFinishColumns(l, false)
@@ -110,13 +111,22 @@ func (l lanes) finish(bytes int, done func() func(y reg.VecVirtual, dst reg.Regi
 }
 
 // makeFinishBytes: dst[i] = saturate(round(y[i] / out) + zero), ties to even, saturated to low..high; n is a multiple of
-// the lanes.
-func makeFinishBytes(l lanes) {
+// the lanes. Where whole is set, out is 1.
+func makeFinishBytes(l lanes, whole bool) {
 	name := "finishBytes" + l.suffix
+	if whole {
+		name = "finishWhole" + l.suffix
+	}
 	TEXT(name, NOSPLIT, "func(dst *byte, sums, seen *int32, n int, bias, times int32, first, second, shift, out float32, zero, low, high int32)")
 	Doc(name + " turns sums into bytes: see _generate/bytes.go.")
 	Pragma("noescape")
-	l.finish(1, func() func(y reg.VecVirtual, dst reg.Register) { return newQuantizer(l, true).store })
+	l.finish(1, func() func(y reg.VecVirtual, dst reg.Register) {
+		if q := newQuantizer(l, true); whole {
+			return q.round
+		} else {
+			return q.store
+		}
+	})
 }
 
 // makeFinishFloats: dst[i] = y[i] limited to low..high, a NaN as it is; n is a multiple of the lanes.
@@ -137,21 +147,22 @@ func makeFinishFloats(l lanes) {
 
 // makeFinishColumns scales sums of products of bytes, one of each output:
 //
-//	y[i] = float32(sums[i] + bias[i]) * first * second[i] + shift[i]
+//	y[i] = float32(times*sums[i] + more + bias[i]) * first * second[i] + shift[i]
 //
-// rounded after each operation, and makes bytes of them as makeFinishBytes does, or limits them as makeFinishFloats; n is a
+// rounded after each operation, and makes bytes of them as makeFinishBytes does with an out of 1, or limits them as makeFinishFloats; n is a
 // multiple of the lanes.
 func makeFinishColumns(l lanes, bytes bool) {
 	name, dst, params := "finishFloatColumns"+l.suffix, "float32", "first, low, high float32"
 	if bytes {
 		name, dst, params = "finishByteColumns"+l.suffix, "byte", "first, out float32, zero, low, high int32"
 	}
-	TEXT(name, NOSPLIT, "func(dst *"+dst+", sums *int32, n int, bias *int32, second, shift *float32, "+params+")")
+	TEXT(name, NOSPLIT, "func(dst *"+dst+", sums *int32, n int, bias *int32, second, shift *float32, times, more int32, "+params+")")
 	Doc(name + " turns sums of many outputs into results: see _generate/bytes.go.")
 	Pragma("noescape")
 	to, sums, n := Load(Param("dst"), GP64()), Load(Param("sums"), GP64()), Load(Param("n"), GP64())
 	bias, second, shift := Load(Param("bias"), GP64()), Load(Param("second"), GP64()), Load(Param("shift"), GP64())
-	first, pointers := l.float("first"), map[int][]reg.Register{4: {sums, bias, second, shift}}
+	first, times, more := l.float("first"), l.integer("times"), l.integer("more")
+	pointers := map[int][]reg.Register{4: {sums, bias, second, shift}}
 	var q quantizer
 	var low, high reg.VecVirtual
 	if bytes {
@@ -161,14 +172,15 @@ func makeFinishColumns(l lanes, bytes bool) {
 	}
 	l.loop(n, func() {
 		x := l.make()
-		VMOVUPS(Mem{Base: sums}, x)
+		VPMULLD(Mem{Base: sums}, times, x)
+		VPADDD(more, x, x)
 		VPADDD(Mem{Base: bias}, x, x)
 		VCVTDQ2PS(x, x)
 		VMULPS(first, x, x)
 		VMULPS(Mem{Base: second}, x, x)
 		VADDPS(Mem{Base: shift}, x, x)
 		if bytes {
-			q.store(x, to)
+			q.round(x, to)
 			return
 		}
 		VMAXPS(x, low, x)

@@ -290,6 +290,11 @@ func newQuantizer(l lanes, bounded bool) quantizer {
 // store quantizes x and writes a byte for each lane. A NaN counts as zero.
 func (q quantizer) store(x reg.VecVirtual, dst reg.Register) {
 	VDIVPS(q.out, x, x)
+	q.round(x, dst)
+}
+
+// round is store for a scale of 1.
+func (q quantizer) round(x reg.VecVirtual, dst reg.Register) {
 	if q.count == 16 {
 		k := K()
 		VCMPPS(Imm(7), x, x, k) // ordered
@@ -369,14 +374,14 @@ func makeRequantize(l lanes, columns bool) {
 	}, map[int][]reg.Register{1: {dst}, 4: words})
 }
 
-// makeQuantize: dst[i] = saturate(round(x[i] / out) + zero); n is a multiple of the lanes.
+// makeQuantize: dst[i] = saturate(round(x[i] / out) + zero), saturated to low..high; n is a multiple of the lanes.
 func makeQuantize(l lanes) {
 	name := "quantize" + l.suffix
-	TEXT(name, NOSPLIT, "func(dst *byte, x *float32, n int, out float32, zero, low int32)")
+	TEXT(name, NOSPLIT, "func(dst *byte, x *float32, n int, out float32, zero, low, high int32)")
 	Doc(name + " turns floats into bytes: see _generate/integer.go.")
 	Pragma("noescape")
 	dst, from, n := Load(Param("dst"), GP64()), Load(Param("x"), GP64()), Load(Param("n"), GP64())
-	q := newQuantizer(l, false)
+	q := newQuantizer(l, true)
 	l.loop(n, func() {
 		x := l.make()
 		VMOVUPS(Mem{Base: from}, x)
