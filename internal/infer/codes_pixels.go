@@ -106,8 +106,14 @@ func (f *quantConv) onPixels() bool {
 	case !kernel.PixelsPay(), f.group != 1 && (f.w.Shape[1] != 1 || f.group != f.w.Shape[0]), len(f.w.Shape) > 4, f.weights.zeros != nil, f.bits != nil:
 		return false
 	}
+	if whole := kernel.PixelStep(f.w.Shape[0]) * kernel.PackedPixelStep(f.w.Shape[1]) * product(f.w.Shape[2:]); whole > max(1<<20, pixelWaste*f.w.Len()) {
+		return false
+	}
 	return f.x.typ == onnxio.Uint8 && f.to.codes && f.to.typ == onnxio.Uint8
 }
+
+// pixelWaste is how many times as large weights may become where whole blocks of channels are few.
+const pixelWaste = 8
 
 // pixelConv takes a convolution whose weights have no zero points: dense, or one kernel for each channel.
 func (b *blocking) pixelConv(nd *node, f *quantConv) bool {

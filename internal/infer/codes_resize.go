@@ -157,13 +157,15 @@ func (f *quantResize) rows(r *run, x, scales, sizes *onnxio.Array) *onnxio.Array
 		for j := 0; j < n; j += piece {
 			m := min(piece, n-j)
 			row, to := buf[:m], dst[k*n+j:k*n+j+m]
-			kernel.Affine(row, from[list[0].at*n+j:][:m], float32(list[0].weight), 0)
-			for i, t := range list[1:] {
-				if i == 0 {
-					kernel.Mix(row, from[list[0].at*n+j:][:m], from[t.at*n+j:][:m], float32(list[0].weight), float32(t.weight))
-					continue
-				}
-				kernel.Mix(row, row, from[t.at*n+j:][:m], 1, float32(t.weight))
+			at := func(i int) ([]float32, float32) { return from[list[i].at*n+j:][:m], float32(list[i].weight) }
+			first, w := at(0)
+			if len(list) == 1 {
+				kernel.Affine(row, first, w, 0)
+			}
+			for i := 1; i < len(list); i++ {
+				next, u := at(i)
+				kernel.Mix(row, first, next, w, u)
+				first, w = row, 1
 			}
 			kernel.QuantizeWithin(to, row, f.to.scale, f.to.zero, f.to.low, f.to.high)
 		}
