@@ -13,7 +13,7 @@ type quantPair struct {
 	a, b  *quantized
 	to    target
 	plain *node // the Add or Mul, for shapes that broadcast otherwise than by channels
-	sum   kernel.CodeSum
+	sum   *kernel.CodeSum
 }
 
 // pair puts an operator on codes in the place of the Add or Mul at place i and what follows it, where that is quantized.
@@ -37,13 +37,12 @@ func (q *quantization) pair(i int) {
 		return
 	}
 	f.to.bound(bounds)
-	f.sum = kernel.CodeSum{ZeroA: f.a.zero, ZeroB: f.b.zero, Zero: f.to.zero, Low: f.to.low, High: f.to.high, Signed: f.a.typ == onnxio.Int8}
+	scales, zeros := [3]float32{f.a.scale, f.b.scale, f.to.scale}, [3]int32{f.a.zero, f.b.zero, f.to.zero}
+	combine := kernel.NewCodeSum
 	if nd.OpType == "Mul" {
-		f.sum.Product, f.sum.A = true, f.a.scale*f.b.scale/f.to.scale
-	} else {
-		f.sum.A, f.sum.B, f.sum.Zero = f.a.scale/f.to.scale, f.b.scale/f.to.scale, 0
-		f.sum.Fixed = float32(f.to.zero) - float32(float32(f.sum.A*float32(f.a.zero))+float32(f.sum.B*float32(f.b.zero)))
+		combine = kernel.NewCodeProduct
 	}
+	f.sum = combine(scales, zeros, f.to.low, f.to.high, f.a.typ == onnxio.Int8)
 	q.read(f.a)
 	q.read(f.b)
 	q.limit(f.to.slot, f.to.typ, f.to.high)

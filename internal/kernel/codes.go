@@ -27,10 +27,10 @@ func units(threads, n int) int {
 
 // CodeSum is the sum, or the product, of codes a and b, each times its factor, as a code:
 //
-//	saturate(round((Fixed + a*A) + b*B))    saturate(round((a - ZeroA)*(b - ZeroB)*A) + Zero)
+//	saturate(round(a*A + (b*B + Fixed)))    saturate(round((a - ZeroA)*(b - ZeroB)*A) + Zero)
 //
-// rounded to float32 after each operation, ties to even, saturated to Low..High. Fixed is the zero point of the result
-// less what those of a and b add.
+// where products are rounded to float32 with what is added to them, ties to even, saturated to Low..High. Fixed is the zero
+// point of the result less what those of a and b add. It is the arithmetic of ONNX Runtime's QLinearAdd and QLinearMul.
 type CodeSum struct {
 	Product      bool
 	A, B, Fixed  float32
@@ -38,6 +38,19 @@ type CodeSum struct {
 	Zero         int32 // likewise
 	Low, High    int32
 	Signed       bool
+}
+
+// NewCodeSum returns the sum of codes of two scales and zero points, as a code of a third: that of uint8 or, where signed is
+// set, int8, saturated to low..high.
+func NewCodeSum(scales [3]float32, zeros [3]int32, low, high int32, signed bool) *CodeSum {
+	s := &CodeSum{A: scales[0] / scales[2], B: scales[1] / scales[2], Low: low, High: high, Signed: signed}
+	s.Fixed = float32(zeros[2]) - fma(s.A, float32(zeros[0]), s.B*float32(zeros[1]))
+	return s
+}
+
+// NewCodeProduct is NewCodeSum of the product.
+func NewCodeProduct(scales [3]float32, zeros [3]int32, low, high int32, signed bool) *CodeSum {
+	return &CodeSum{Product: true, A: float32(scales[0]*scales[1]) / scales[2], ZeroA: zeros[0], ZeroB: zeros[1], Zero: zeros[2], Low: low, High: high, Signed: signed}
 }
 
 // Run combines elements of a and b, which have one length.
@@ -74,7 +87,26 @@ func (s *CodeSum) code(a, b uint8) uint8 {
 	if s.Product {
 		return saturated(float32((x-s.ZeroA)*(y-s.ZeroB))*s.A, s.Zero, s.Low, s.High)
 	}
-	return saturated(float32(s.Fixed+float32(float32(x)*s.A))+float32(float32(y)*s.B), 0, s.Low, s.High)
+	return saturated(fma(float32(x), s.A, fma(float32(y), s.B, s.Fixed)), 0, s.Low, s.High)
+}
+
+// fma returns x*y + z rounded once. The product is exact in float64; the sum keeps in its last bit that something is left,
+// so that rounding it again decides no tie.
+func fma(x, y, z float32) float32 {
+	p, c := float64(x)*float64(y), float64(z)
+	s := p + c
+	b := s - p
+	if left := (p - (s - b)) + (c - b); left != 0 {
+		if bits := math.Float64bits(s); bits&1 == 0 {
+			if (left > 0) == (s > 0) {
+				bits++
+			} else {
+				bits--
+			}
+			s = math.Float64frombits(bits)
+		}
+	}
+	return float32(s)
 }
 
 // codeValue is the number that a byte holds.

@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"math"
+	"math/big"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -69,6 +71,61 @@ func TestCodeSumByHand(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestCodeSumLevels: codes are the same by every instruction set, in sums that lie at ties too.
+func TestCodeSumLevels(t *testing.T) {
+	a, b := someBytes(1, 4096), someBytes(2, 4096)
+	for _, s := range []CodeSum{{A: 0.1, B: 0.7, Fixed: -3.3, High: 255}, {A: 1.0 / 3, B: 0.5, Fixed: 1.0 / 6, High: 255}, {A: 0.37, B: 0.011, Fixed: 120.4, Low: -128, High: 127, Signed: true},
+		{Product: true, A: 0.013, ZeroA: 100, ZeroB: 7, Zero: 30, High: 255}, {Product: true, A: 0.5, ZeroA: -1, ZeroB: 3, Zero: -30, Low: -128, High: 127, Signed: true}} {
+		want := make([]uint8, len(a))
+		for i := range a {
+			want[i] = s.code(a[i], b[i])
+		}
+		eachLevel(t, func(t *testing.T) {
+			dst := make([]uint8, len(a))
+			s.Run(dst, a, b, 2)
+			if !slices.Equal(dst, want) {
+				t.Errorf("%+v: other codes", s)
+			}
+		})
+	}
+}
+
+// TestNewCodeSum: scales 0.5, 0.25 and 2, zero points 4, 8 and 10: (8-4)*0.5/2 + (24-8)*0.25/2 + 10 and
+// (8-4)*0.5 * (24-8)*0.25 / 2 + 10.
+func TestNewCodeSum(t *testing.T) {
+	scales, zeros := [3]float32{0.5, 0.25, 2}, [3]int32{4, 8, 10}
+	if got := NewCodeSum(scales, zeros, 0, 255, false).code(8, 24); got != 13 {
+		t.Errorf("sum %d, want 13", got)
+	}
+	if got := NewCodeProduct(scales, zeros, 0, 255, false).code(8, 24); got != 14 {
+		t.Errorf("product %d, want 14", got)
+	}
+}
+
+// TestFMA compares with exact sums.
+func TestFMA(t *testing.T) {
+	x, y, z := randomFloats(20000, 1), randomFloats(20000, 2), randomFloats(20000, 3)
+	for i := range x {
+		if i%3 == 0 { // a product and a term that lie far apart
+			z[i] *= 1 << 20
+		}
+		exact := new(big.Float).SetPrec(300).Mul(big.NewFloat(float64(x[i])), big.NewFloat(float64(y[i])))
+		want, _ := exact.Add(exact, big.NewFloat(float64(z[i]))).Float32()
+		if got := fma(x[i], y[i], z[i]); got != want {
+			t.Fatalf("%v*%v + %v is %v, want %v", x[i], y[i], z[i], got, want)
+		}
+	}
+	// 1 + 2^-24 + 2^-70: a tie but for what float64 has no room for, which rounds up.
+	tiny := float32(math.Ldexp(1, -35))
+	if got := fma(tiny, tiny, 1); got != 1 {
+		t.Errorf("1 + 2^-70 is %v", got)
+	}
+	half := float32(math.Ldexp(1, -12) * (1 + math.Ldexp(1, -23)))
+	if got, want := fma(half, float32(math.Ldexp(1, -12)), 1), float32(1+math.Ldexp(1, -23)); got != want {
+		t.Errorf("1 + 2^-24 + 2^-47 is %v, want %v", got, want)
 	}
 }
 

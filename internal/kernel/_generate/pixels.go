@@ -312,7 +312,7 @@ func makeLookUp() {
 	RET()
 }
 
-// makeCodeSum: dst[i] = round((fixed + a[i]*first) + b[i]*second), or round((a[i]-zeroA)*(b[i]-zeroB)*first) + zero, limited
+// makeCodeSum: dst[i] = round(a[i]*first + (b[i]*second + fixed)), each rounded once, or round((a[i]-zeroA)*(b[i]-zeroB)*first) + zero, limited
 // to low..high less the zero point before it is rounded; n is a multiple of 16.
 func makeCodeSum(kind string, product bool, widen func(...Op)) {
 	name, params := "codeSum"+kind, "first, second, fixed, low, high float32"
@@ -347,10 +347,8 @@ func makeCodeSum(kind string, product bool, widen func(...Op)) {
 		} else {
 			VCVTDQ2PS(x, x)
 			VCVTDQ2PS(y, y)
-			VMULPS(first, x, x)
-			VMULPS(second, y, y)
-			VADDPS(fixed, x, x)
-			VADDPS(y, x, x)
+			VFMADD213PS(fixed, second, y) // y*second + fixed
+			VFMADD213PS(y, first, x)
 		}
 		VMAXPS(low, x, x)
 		VMINPS(high, x, x)
