@@ -296,6 +296,14 @@ func (b *blocking) pixelMove(nd *node, m *moved) bool {
 		if f := b.pixelResize(m.nd, m.nd.state.(*resized)); f != nil {
 			return b.pixel(nd, slots, channels, f)
 		}
+	case "Slice":
+		if f := b.pixelSlice(m.nd); f != nil {
+			return b.pixel(nd, slots, channels, f)
+		}
+	case "Pad":
+		if f, all := b.pixelPad(m.nd, channels, uint8(m.from.zero)); f != nil {
+			return b.pixel(nd, slots, all, f)
+		}
 	case "Transpose":
 		if p := m.nd.Attr("perm"); p != nil && channelsLastPerm(p.Ints) {
 			b.pixelsAsTheyLie(nd, slots, channels)

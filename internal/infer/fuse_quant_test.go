@@ -135,7 +135,8 @@ func quantCases() []fusionCase {
 	for o, v := range base(nil)["ws"].F32() {
 		more["is"].F32()[o] = v * 0.02
 	}
-	pixels := arrays{"w": randomCodes(1, onnxio.Int8, 16, 8, 3, 3), "w3": randomCodes(5, onnxio.Int8, 16, 16, 3, 3), "wz": onnxio.NewArray(onnxio.Int8, 16)}
+	pixels := arrays{"w": randomCodes(1, onnxio.Int8, 16, 8, 3, 3), "w3": randomCodes(5, onnxio.Int8, 16, 16, 3, 3), "begin": onnxio.Int64s([]int64{1, -1}, 2), "end": onnxio.Int64s([]int64{12, -12}, 2),
+		"spatial": onnxio.Int64s([]int64{2, 3}, 2), "steps": onnxio.Int64s([]int64{2, -2}, 2), "around": onnxio.Int64s([]int64{0, 5, 1, 0, 0, 7, 0, 2}, 8), "wz": onnxio.NewArray(onnxio.Int8, 16)}
 	for k, v := range more {
 		pixels[k] = v
 	}
@@ -186,6 +187,8 @@ func quantCases() []fusionCase {
 			q("g", "h", "rs", "rz2"), one(newNode("Add", "h d", "a"), newNode("Relu", "a", "k")), q("k", "l", "ys", "yz"), one(newNode("MaxPool", "l", "m", ints("kernel_shape", 3, 2), ints("strides", 2, 1), ints("pads", 1, 1, 1, 0)),
 				newNode("Concat", "m m", "n", integerAttr("axis", 1))), q("n", "o", "ys", "rz"), one(newNode("Resize", "o _ twice", "p"), newNode("Transpose", "p", "t", ints("perm", 0, 2, 3, 1)), newNode("QuantizeLinear", "t ys rz", "y"))),
 			"QuantizeLinear", "QuantizeLinear", "QuantizeLinear", "Relu", "Concat", "QuantizeLinear"),
+		c("shortcut of pixels", pixels, noise(5, 2, 8, 13, 11), join(cr, one(newNode("Slice", "d begin end spatial steps", "s"), newNode("Pad", "s around", "p")), q("p", "o", "ys", "yz"),
+			one(newNode("AveragePool", "o", "m", ints("kernel_shape", 2, 2)), newNode("QuantizeLinear", "m rs rz", "y"))), "QuantizeLinear", "QuantizeLinear", "AveragePool"),
 		c("pixels of a photo", photo, noise(5, 2, 13, 11, 3), join(one(newNode("Transpose", "x", "xt", ints("perm", 0, 3, 1, 2)), newNode("QuantizeLinear", "xt xs xz", "xq"), newNode("DequantizeLinear", "xq xs xz", "xd")),
 			deq, conv(), relu, q("r", "d", "ys", "yz"), one(newNode("Resize", "d _ large", "u", text("mode", "linear"))), q("u", "v", "rs", "rz"), one(newNode("Resize", "v _ _ size", "w1", text("mode", "linear")), newNode("QuantizeLinear", "w1 rs rz", "y"))),
 			"QuantizeLinear", "Resize", "Resize"),

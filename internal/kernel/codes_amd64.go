@@ -15,24 +15,34 @@ func lookUpVectors(dst, x []uint8, table *[256]uint8) int {
 
 // vectors combines as many codes as fill vectors, and returns how many.
 func (s *CodeSum) vectors(dst, a, b []uint8) int {
-	n := len(dst) &^ 15
-	if n == 0 || use != avx512 {
+	n := filled(len(dst))
+	if n == 0 {
 		return 0
 	}
 	_, _ = a[n-1], b[n-1]
-	switch {
-	case s.Product:
-		f := codeProductU
-		if s.Signed {
-			f = codeProductS
+	wide := use == avx512
+	if s.Product {
+		f := codeProductUAVX2
+		switch {
+		case wide && s.Signed:
+			f = codeProductSAVX512
+		case wide:
+			f = codeProductUAVX512
+		case s.Signed:
+			f = codeProductSAVX2
 		}
 		f(&dst[0], &a[0], &b[0], n, s.A, float32(s.Low-s.Zero), float32(s.High-s.Zero), s.ZeroA, s.ZeroB, s.Zero)
-	default:
-		f := codeSumU
-		if s.Signed {
-			f = codeSumS
-		}
-		f(&dst[0], &a[0], &b[0], n, s.A, s.B, s.Fixed, float32(s.Low), float32(s.High))
+		return n
 	}
+	f := codeSumUAVX2
+	switch {
+	case wide && s.Signed:
+		f = codeSumSAVX512
+	case wide:
+		f = codeSumUAVX512
+	case s.Signed:
+		f = codeSumSAVX2
+	}
+	f(&dst[0], &a[0], &b[0], n, s.A, s.B, s.Fixed, float32(s.Low), float32(s.High))
 	return n
 }

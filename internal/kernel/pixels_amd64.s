@@ -5104,9 +5104,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func codeSumU(dst *byte, a *byte, b *byte, n int, first float32, second float32, fixed float32, low float32, high float32)
+// func codeSumUAVX512(dst *byte, a *byte, b *byte, n int, first float32, second float32, fixed float32, low float32, high float32)
 // Requires: AVX, AVX512F
-TEXT ·codeSumU(SB), NOSPLIT, $0-52
+TEXT ·codeSumUAVX512(SB), NOSPLIT, $0-52
 	MOVQ         dst+0(FP), AX
 	MOVQ         a+8(FP), CX
 	MOVQ         b+16(FP), DX
@@ -5136,9 +5136,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func codeSumS(dst *byte, a *byte, b *byte, n int, first float32, second float32, fixed float32, low float32, high float32)
+// func codeSumSAVX512(dst *byte, a *byte, b *byte, n int, first float32, second float32, fixed float32, low float32, high float32)
 // Requires: AVX, AVX512F
-TEXT ·codeSumS(SB), NOSPLIT, $0-52
+TEXT ·codeSumSAVX512(SB), NOSPLIT, $0-52
 	MOVQ         dst+0(FP), AX
 	MOVQ         a+8(FP), CX
 	MOVQ         b+16(FP), DX
@@ -5168,9 +5168,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func codeProductU(dst *byte, a *byte, b *byte, n int, first float32, low float32, high float32, zeroA int32, zeroB int32, zero int32)
+// func codeProductUAVX512(dst *byte, a *byte, b *byte, n int, first float32, low float32, high float32, zeroA int32, zeroB int32, zero int32)
 // Requires: AVX, AVX512F
-TEXT ·codeProductU(SB), NOSPLIT, $0-56
+TEXT ·codeProductUAVX512(SB), NOSPLIT, $0-56
 	MOVQ         dst+0(FP), AX
 	MOVQ         a+8(FP), CX
 	MOVQ         b+16(FP), DX
@@ -5209,9 +5209,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func codeProductS(dst *byte, a *byte, b *byte, n int, first float32, low float32, high float32, zeroA int32, zeroB int32, zero int32)
+// func codeProductSAVX512(dst *byte, a *byte, b *byte, n int, first float32, low float32, high float32, zeroA int32, zeroB int32, zero int32)
 // Requires: AVX, AVX512F
-TEXT ·codeProductS(SB), NOSPLIT, $0-56
+TEXT ·codeProductSAVX512(SB), NOSPLIT, $0-56
 	MOVQ         dst+0(FP), AX
 	MOVQ         a+8(FP), CX
 	MOVQ         b+16(FP), DX
@@ -5247,5 +5247,175 @@ loop:
 	ADDQ      $0x10, DX
 	SUBQ      $0x10, BX
 	JNE       loop
+	VZEROUPPER
+	RET
+
+// func codeSumUAVX2(dst *byte, a *byte, b *byte, n int, first float32, second float32, fixed float32, low float32, high float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·codeSumUAVX2(SB), NOSPLIT, $0-52
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS first+32(FP), Y0
+	VBROADCASTSS low+44(FP), Y1
+	VBROADCASTSS high+48(FP), Y2
+	VBROADCASTSS second+36(FP), Y3
+	VBROADCASTSS fixed+40(FP), Y4
+
+loop:
+	VPMOVZXBD    (CX), Y5
+	VPMOVZXBD    (DX), Y6
+	VCVTDQ2PS    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VFMADD213PS  Y4, Y3, Y6
+	VFMADD213PS  Y6, Y0, Y5
+	VMAXPS       Y1, Y5, Y5
+	VMINPS       Y2, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPSLLD       $0x18, Y5, Y5
+	VPSRLD       $0x18, Y5, Y5
+	VPACKUSDW    Y5, Y5, Y5
+	VPACKUSWB    Y5, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VPUNPCKLDQ   X6, X5, X6
+	VMOVQ        X6, (AX)
+	ADDQ         $0x08, AX
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, DX
+	SUBQ         $0x08, BX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func codeSumSAVX2(dst *byte, a *byte, b *byte, n int, first float32, second float32, fixed float32, low float32, high float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·codeSumSAVX2(SB), NOSPLIT, $0-52
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS first+32(FP), Y0
+	VBROADCASTSS low+44(FP), Y1
+	VBROADCASTSS high+48(FP), Y2
+	VBROADCASTSS second+36(FP), Y3
+	VBROADCASTSS fixed+40(FP), Y4
+
+loop:
+	VPMOVSXBD    (CX), Y5
+	VPMOVSXBD    (DX), Y6
+	VCVTDQ2PS    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VFMADD213PS  Y4, Y3, Y6
+	VFMADD213PS  Y6, Y0, Y5
+	VMAXPS       Y1, Y5, Y5
+	VMINPS       Y2, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPSLLD       $0x18, Y5, Y5
+	VPSRLD       $0x18, Y5, Y5
+	VPACKUSDW    Y5, Y5, Y5
+	VPACKUSWB    Y5, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VPUNPCKLDQ   X6, X5, X6
+	VMOVQ        X6, (AX)
+	ADDQ         $0x08, AX
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, DX
+	SUBQ         $0x08, BX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func codeProductUAVX2(dst *byte, a *byte, b *byte, n int, first float32, low float32, high float32, zeroA int32, zeroB int32, zero int32)
+// Requires: AVX, AVX2
+TEXT ·codeProductUAVX2(SB), NOSPLIT, $0-56
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS first+32(FP), Y0
+	VBROADCASTSS low+36(FP), Y1
+	VBROADCASTSS high+40(FP), Y2
+	MOVL         zeroA+44(FP), SI
+	VMOVD        SI, X3
+	VPBROADCASTD X3, Y3
+	MOVL         zeroB+48(FP), SI
+	VMOVD        SI, X4
+	VPBROADCASTD X4, Y4
+	MOVL         zero+52(FP), SI
+	VMOVD        SI, X5
+	VPBROADCASTD X5, Y5
+
+loop:
+	VPMOVZXBD    (CX), Y6
+	VPMOVZXBD    (DX), Y7
+	VPSUBD       Y3, Y6, Y6
+	VPSUBD       Y4, Y7, Y7
+	VPMULLD      Y7, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y0, Y6, Y6
+	VMAXPS       Y1, Y6, Y6
+	VMINPS       Y2, Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VPADDD       Y5, Y6, Y6
+	VPSLLD       $0x18, Y6, Y6
+	VPSRLD       $0x18, Y6, Y6
+	VPACKUSDW    Y6, Y6, Y6
+	VPACKUSWB    Y6, Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X7
+	VPUNPCKLDQ   X7, X6, X7
+	VMOVQ        X7, (AX)
+	ADDQ         $0x08, AX
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, DX
+	SUBQ         $0x08, BX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func codeProductSAVX2(dst *byte, a *byte, b *byte, n int, first float32, low float32, high float32, zeroA int32, zeroB int32, zero int32)
+// Requires: AVX, AVX2
+TEXT ·codeProductSAVX2(SB), NOSPLIT, $0-56
+	MOVQ         dst+0(FP), AX
+	MOVQ         a+8(FP), CX
+	MOVQ         b+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS first+32(FP), Y0
+	VBROADCASTSS low+36(FP), Y1
+	VBROADCASTSS high+40(FP), Y2
+	MOVL         zeroA+44(FP), SI
+	VMOVD        SI, X3
+	VPBROADCASTD X3, Y3
+	MOVL         zeroB+48(FP), SI
+	VMOVD        SI, X4
+	VPBROADCASTD X4, Y4
+	MOVL         zero+52(FP), SI
+	VMOVD        SI, X5
+	VPBROADCASTD X5, Y5
+
+loop:
+	VPMOVSXBD    (CX), Y6
+	VPMOVSXBD    (DX), Y7
+	VPSUBD       Y3, Y6, Y6
+	VPSUBD       Y4, Y7, Y7
+	VPMULLD      Y7, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y0, Y6, Y6
+	VMAXPS       Y1, Y6, Y6
+	VMINPS       Y2, Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VPADDD       Y5, Y6, Y6
+	VPSLLD       $0x18, Y6, Y6
+	VPSRLD       $0x18, Y6, Y6
+	VPACKUSDW    Y6, Y6, Y6
+	VPACKUSWB    Y6, Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X7
+	VPUNPCKLDQ   X7, X6, X7
+	VMOVQ        X7, (AX)
+	ADDQ         $0x08, AX
+	ADDQ         $0x08, CX
+	ADDQ         $0x08, DX
+	SUBQ         $0x08, BX
+	JNE          loop
 	VZEROUPPER
 	RET

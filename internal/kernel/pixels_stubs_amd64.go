@@ -184,22 +184,42 @@ func lookUpVBMI(dst *byte, x *byte, n int, table *byte)
 //go:noescape
 func unpackNibbles(dst *int8, codes *byte, n int, table *int8)
 
-// codeSumU combines codes: see _generate/pixels.go.
+// codeSumUAVX512 combines codes: see _generate/pixels.go.
 //
 //go:noescape
-func codeSumU(dst *byte, a *byte, b *byte, n int, first float32, second float32, fixed float32, low float32, high float32)
+func codeSumUAVX512(dst *byte, a *byte, b *byte, n int, first float32, second float32, fixed float32, low float32, high float32)
 
-// codeSumS combines codes: see _generate/pixels.go.
+// codeSumSAVX512 combines codes: see _generate/pixels.go.
 //
 //go:noescape
-func codeSumS(dst *byte, a *byte, b *byte, n int, first float32, second float32, fixed float32, low float32, high float32)
+func codeSumSAVX512(dst *byte, a *byte, b *byte, n int, first float32, second float32, fixed float32, low float32, high float32)
 
-// codeProductU combines codes: see _generate/pixels.go.
+// codeProductUAVX512 combines codes: see _generate/pixels.go.
 //
 //go:noescape
-func codeProductU(dst *byte, a *byte, b *byte, n int, first float32, low float32, high float32, zeroA int32, zeroB int32, zero int32)
+func codeProductUAVX512(dst *byte, a *byte, b *byte, n int, first float32, low float32, high float32, zeroA int32, zeroB int32, zero int32)
 
-// codeProductS combines codes: see _generate/pixels.go.
+// codeProductSAVX512 combines codes: see _generate/pixels.go.
 //
 //go:noescape
-func codeProductS(dst *byte, a *byte, b *byte, n int, first float32, low float32, high float32, zeroA int32, zeroB int32, zero int32)
+func codeProductSAVX512(dst *byte, a *byte, b *byte, n int, first float32, low float32, high float32, zeroA int32, zeroB int32, zero int32)
+
+// codeSumUAVX2 combines codes: see _generate/pixels.go.
+//
+//go:noescape
+func codeSumUAVX2(dst *byte, a *byte, b *byte, n int, first float32, second float32, fixed float32, low float32, high float32)
+
+// codeSumSAVX2 combines codes: see _generate/pixels.go.
+//
+//go:noescape
+func codeSumSAVX2(dst *byte, a *byte, b *byte, n int, first float32, second float32, fixed float32, low float32, high float32)
+
+// codeProductUAVX2 combines codes: see _generate/pixels.go.
+//
+//go:noescape
+func codeProductUAVX2(dst *byte, a *byte, b *byte, n int, first float32, low float32, high float32, zeroA int32, zeroB int32, zero int32)
+
+// codeProductSAVX2 combines codes: see _generate/pixels.go.
+//
+//go:noescape
+func codeProductSAVX2(dst *byte, a *byte, b *byte, n int, first float32, low float32, high float32, zeroA int32, zeroB int32, zero int32)

@@ -310,7 +310,12 @@ func (q quantizer) round(x reg.VecVirtual, dst reg.Register) {
 	VPADDD(q.zero, x, x)
 	VPMAXSD(q.low, x, x)
 	VPMINSD(q.high, x, x)
-	if q.count == 16 {
+	q.storeBytes(x, dst)
+}
+
+// storeBytes stores the low byte of each lane.
+func (l lanes) storeBytes(x reg.VecVirtual, dst reg.Register) {
+	if l.count == 16 {
 		VPMOVDB(x, Mem{Base: dst})
 		return
 	}

@@ -26,9 +26,11 @@ func pixelKernels() {
 	makePixelMax()
 	makeLookUp()
 	makeUnpack()
-	for _, product := range []bool{false, true} {
-		makeCodeSum("U", product, VPMOVZXBD)
-		makeCodeSum("S", product, VPMOVSXBD)
+	for _, l := range widths {
+		for _, product := range []bool{false, true} {
+			makeCodeSum(l, "U", product, VPMOVZXBD)
+			makeCodeSum(l, "S", product, VPMOVSXBD)
+		}
 	}
 }
 
@@ -313,20 +315,16 @@ func makeLookUp() {
 }
 
 // makeCodeSum: dst[i] = round(a[i]*first + (b[i]*second + fixed)), each rounded once, or round((a[i]-zeroA)*(b[i]-zeroB)*first) + zero, limited
-// to low..high less the zero point before it is rounded; n is a multiple of 16.
-func makeCodeSum(kind string, product bool, widen func(...Op)) {
-	name, params := "codeSum"+kind, "first, second, fixed, low, high float32"
+// to low..high less the zero point before it is rounded; n is a multiple of the lanes.
+func makeCodeSum(l lanes, kind string, product bool, widen func(...Op)) {
+	name, params := "codeSum"+kind+l.suffix, "first, second, fixed, low, high float32"
 	if product {
-		name, params = "codeProduct"+kind, "first, low, high float32, zeroA, zeroB, zero int32"
+		name, params = "codeProduct"+kind+l.suffix, "first, low, high float32, zeroA, zeroB, zero int32"
 	}
 	TEXT(name, NOSPLIT, "func(dst, a, b *byte, n int, "+params+")")
 	Doc(name + " combines codes: see _generate/pixels.go.")
 	Pragma("noescape")
 	dst, a, b, n := Load(Param("dst"), GP64()), Load(Param("a"), GP64()), Load(Param("b"), GP64()), Load(Param("n"), GP64())
-	l := widths[1]
-	if l.count != 16 {
-		l = widths[0]
-	}
 	first, low, high := l.float("first"), l.float("low"), l.float("high")
 	var second, fixed, zeroA, zeroB, zero reg.VecVirtual
 	if product {
@@ -335,7 +333,7 @@ func makeCodeSum(kind string, product bool, widen func(...Op)) {
 		second, fixed = l.float("second"), l.float("fixed")
 	}
 	l.loop(n, func() {
-		x, y := ZMM(), ZMM()
+		x, y := l.make(), l.make()
 		widen(Mem{Base: a}, x)
 		widen(Mem{Base: b}, y)
 		if product {
@@ -356,7 +354,7 @@ func makeCodeSum(kind string, product bool, widen func(...Op)) {
 		if product {
 			VPADDD(zero, x, x)
 		}
-		VPMOVDB(x, Mem{Base: dst})
+		l.storeBytes(x, dst)
 	}, map[int][]reg.Register{1: {dst, a, b}})
 }
 
