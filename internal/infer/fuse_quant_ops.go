@@ -283,7 +283,10 @@ func (q *quantization) product(i int) {
 	}
 	zero, _ := byteZero(x.typ, x.zero)
 	shifts, ok := b.shifts(zero, f.k, bias)
-	if f.finish, ok = f.to.finish(x, scales, m, shifts); !ok || shifts == nil {
+	if !ok {
+		return
+	}
+	if f.finish, ok = f.to.finish(x, scales, m, shifts); !ok {
 		return
 	}
 	if f.weights = b; b.zeros == nil {

@@ -4,12 +4,15 @@ import "golang.org/x/sys/cpu"
 
 // lookUpVectors looks up as many bytes as fill vectors, and returns how many.
 func lookUpVectors(dst, x []uint8, table *[256]uint8) int {
-	n := len(x) &^ 63
-	if n == 0 || use != avx512 || !cpu.X86.HasAVX512VBMI {
+	n, f := len(x)&^63, lookUpVBMI
+	if use != avx512 || !cpu.X86.HasAVX512VBMI {
+		n, f = len(x)&^31, lookUpAVX2
+	}
+	if n == 0 || use == plain {
 		return 0
 	}
 	_ = dst[n-1]
-	lookUpVBMI(&dst[0], &x[0], n, &table[0])
+	f(&dst[0], &x[0], n, &table[0])
 	return n
 }
 

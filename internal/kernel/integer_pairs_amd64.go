@@ -142,29 +142,38 @@ func (b *byteColumns) packPiece(panel []int16, offsets []int, base, at, cols int
 
 // tile runs the kernels of rows x cols sums.
 func (p *pairProduct) tile(panel []int16, i, rows, j, cols, q0, n int) {
-	var edge [6 * pairWidth]int32
 	lda := 2 * p.n
 	_ = p.left[(i+rows-1)*lda+2*(q0+n)-1]
 	_ = panel[2*pairWidth*n-1]
+	args := tileArgs{ldc: 4 * p.ldc, lda: 2 * lda, b: (*float32)(unsafe.Pointer(&panel[0])), ldb: 4 * pairWidth, k: n}
+	if cols < pairWidth { // the kernels know no masks
+		p.edge(args, i, rows, j, cols, q0)
+		return
+	}
+	_ = p.dst[(i+rows-1)*p.ldc+j+cols-1]
+	if q0 > 0 {
+		args.from = fromDst
+	}
 	for rows > 0 {
 		r := fits[min(rows, 6)]
-		args := tileArgs{ldc: 4 * p.ldc, a: (*float32)(unsafe.Pointer(&p.left[i*lda+2*q0])), lda: 2 * lda, b: (*float32)(unsafe.Pointer(&panel[0])),
-			ldb: 4 * pairWidth, k: n}
-		switch {
-		case cols < pairWidth: // the kernels know no masks
-			args.dst, args.ldc = (*float32)(unsafe.Pointer(&edge[0])), 4*pairWidth
-		default:
-			_ = p.dst[(i+r-1)*p.ldc+j+cols-1]
-			args.dst = (*float32)(unsafe.Pointer(&p.dst[i*p.ldc+j]))
-			if q0 > 0 {
-				args.from = fromDst
-			}
-		}
-		callPairs((*uint64)(unsafe.Pointer(&args)), r)
-		if cols < pairWidth {
-			for y := range r {
-				p.add(p.dst[(i+y)*p.ldc+j:][:cols], edge[y*pairWidth:], q0 > 0)
-			}
+		part := args
+		part.a, part.dst = (*float32)(unsafe.Pointer(&p.left[i*lda+2*q0])), (*float32)(unsafe.Pointer(&p.dst[i*p.ldc+j]))
+		callPairs((*uint64)(unsafe.Pointer(&part)), r)
+		i, rows = i+r, rows-r
+	}
+}
+
+// edge runs the kernels of rows x cols sums, less than a panel has columns, beside the result.
+func (p *pairProduct) edge(args tileArgs, i, rows, j, cols, q0 int) {
+	var edge [6 * pairWidth]int32
+	args.ldc = 4 * pairWidth
+	for rows > 0 {
+		r := fits[min(rows, 6)]
+		part := args
+		part.a, part.dst = (*float32)(unsafe.Pointer(&p.left[2*(i*p.n+q0)])), (*float32)(unsafe.Pointer(&edge[0]))
+		callPairs((*uint64)(unsafe.Pointer(&part)), r)
+		for y := range r {
+			p.add(p.dst[(i+y)*p.ldc+j:][:cols], edge[y*pairWidth:], q0 > 0)
 		}
 		i, rows = i+r, rows-r
 	}

@@ -8,7 +8,10 @@ import (
 )
 
 // PixelsPay reports whether there are vector kernels for images whose channels lie side by side.
-func PixelsPay() bool { return vnni() && cpu.X86.HasAVX512VBMI }
+func PixelsPay() bool { return vnni() }
+
+// movesBytes reports whether the processor moves bytes across a vector at once.
+var movesBytes = cpu.X86.HasAVX512VBMI
 
 // pixelArgs are the arguments of the kernels on pixels: see _generate/pixels.go.
 type pixelArgs struct {
@@ -40,7 +43,7 @@ func (c *PixelConv) vectors(dst, src []uint8, p *pixelPlan, offsets []int) bool 
 	_ = dst[len(offsets)*len(c.bias)-1]
 	args := &pixelArgs{step: len(c.bias), src: &src[0], taps: &p.taps[0], end: &p.taps[len(taps)], bytes: 4 * c.quads, bounds: &c.bounds}
 	if c.deep {
-		args.index, args.along, args.down = &sideBySide[0], p.window.Dilation[2]*p.step, p.window.Dilation[1]*p.pitch
+		args.index, args.along, args.down = &sideBySide[movesBytes][0], p.window.Dilation[2]*p.step, p.window.Dilation[1]*p.pitch
 		c.deepVectors(args, dst, src, p, offsets)
 		return true
 	}
@@ -76,13 +79,19 @@ func (c *PixelConv) vectors(dst, src []uint8, p *pixelPlan, offsets []int) bool 
 	return true
 }
 
-// sideBySide brings four taps of 16 channels side by side.
-var sideBySide = func() (index [64]uint8) {
-	for i := range index {
-		index[i] = uint8(i%4*PixelBlock + i/4)
+// sideBySide brings four taps of 16 channels side by side: bytes at once where the processor does that, else the bytes of
+// each four words, after the words.
+var sideBySide = map[bool]*[128]uint8{true: {}, false: {}}
+
+func init() {
+	for i := range 64 {
+		sideBySide[true][i] = uint8(i%4*PixelBlock + i/4)
+		sideBySide[false][i] = uint8(i%4*4 + i/4%4)
 	}
-	return index
-}()
+	for i := range 16 { // the words follow in 32 bits each
+		sideBySide[false][64+4*i] = uint8(i%4*4 + i/4)
+	}
+}
 
 // deepVectors computes pixels of one block of channels after the other.
 func (c *PixelConv) deepVectors(args *pixelArgs, dst, src []uint8, p *pixelPlan, offsets []int) {
@@ -90,10 +99,16 @@ func (c *PixelConv) deepVectors(args *pixelArgs, dst, src []uint8, p *pixelPlan,
 	for o := 0; o < len(c.bias); o += PixelBlock {
 		args.weights, args.bias, args.factor, args.shift = &c.weights[o*4*c.quads], &c.bias[o], &c.factor[o], &c.shift[o]
 		args.dst, args.src, args.offsets, args.count = &dst[o], &src[o], &offsets[0], len(offsets)
-		if three {
-			pixelDeep3((*uint64)(unsafe.Pointer(args)))
-		} else {
-			pixelDeep((*uint64)(unsafe.Pointer(args)))
+		t := (*uint64)(unsafe.Pointer(args))
+		switch {
+		case three && movesBytes:
+			pixelDeep3VBMI(t)
+		case three:
+			pixelDeep3AVX512(t)
+		case movesBytes:
+			pixelDeepVBMI(t)
+		default:
+			pixelDeepAVX512(t)
 		}
 	}
 }

@@ -4834,9 +4834,9 @@ quad:
 	VZEROUPPER
 	RET
 
-// func pixelDeep3(t *uint64)
+// func pixelDeep3VBMI(t *uint64)
 // Requires: AVX, AVX512F, AVX512VBMI, AVX512VNNI
-TEXT ·pixelDeep3(SB), NOSPLIT, $0-8
+TEXT ·pixelDeep3VBMI(SB), NOSPLIT, $0-8
 	MOVQ         t+0(FP), AX
 	MOVQ         104(AX), DI
 	VMOVDQU32    (DI), Z0
@@ -4902,9 +4902,9 @@ pixel:
 	VZEROUPPER
 	RET
 
-// func pixelDeep(t *uint64)
+// func pixelDeepVBMI(t *uint64)
 // Requires: AVX, AVX512F, AVX512VBMI, AVX512VNNI
-TEXT ·pixelDeep(SB), NOSPLIT, $0-8
+TEXT ·pixelDeepVBMI(SB), NOSPLIT, $0-8
 	MOVQ         t+0(FP), AX
 	MOVQ         104(AX), DI
 	VMOVDQU32    (DI), Z0
@@ -4959,6 +4959,145 @@ tap:
 	VCVTPS2DQ       Z7, Z7
 	VPADDD          Z6, Z7, Z7
 	VPMOVDB         Z7, (CX)
+	ADDQ            SI, CX
+	ADDQ            $0x08, DX
+	DECQ            96(AX)
+	JNE             pixel
+	VZEROUPPER
+	RET
+
+// func pixelDeep3AVX512(t *uint64)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+TEXT ·pixelDeep3AVX512(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         104(AX), DI
+	VMOVDQU32    (DI), Z0
+	MOVQ         64(AX), DI
+	VMOVDQU32    (DI), Z1
+	MOVQ         72(AX), DI
+	VMOVDQU32    (DI), Z2
+	MOVQ         80(AX), DI
+	VMOVDQU32    (DI), Z3
+	MOVQ         104(AX), DI
+	VMOVDQU32    64(DI), Z4
+	MOVQ         88(AX), DI
+	VBROADCASTSS (DI), Z5
+	VBROADCASTSS 4(DI), Z6
+	VPBROADCASTD 8(DI), Z7
+	MOVL         $0x000000f0, CX
+	KMOVW        CX, K1
+	MOVL         $0x00000f00, CX
+	KMOVW        CX, K2
+	MOVL         $0x0000f000, CX
+	KMOVW        CX, K3
+	MOVQ         (AX), CX
+	MOVQ         24(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         8(AX), SI
+	MOVQ         32(AX), R10
+	VMOVDQU32    (R10), Z8
+	VMOVDQU32    64(R10), Z9
+	VMOVDQU32    128(R10), Z10
+	MOVQ         112(AX), R8
+	MOVQ         120(AX), R9
+
+pixel:
+	MOVQ            (DX), DI
+	ADDQ            BX, DI
+	LEAQ            (DI)(R9*1), R10
+	LEAQ            (DI)(R9*2), R11
+	VMOVDQA32       Z1, Z11
+	VMOVDQU         (DI), X13
+	VBROADCASTI32X4 (DI)(R8*1), K1, Z13
+	VBROADCASTI32X4 (DI)(R8*2), K2, Z13
+	VBROADCASTI32X4 (R10), K3, Z13
+	VPERMD          Z13, Z4, Z13
+	VPSHUFB         Z0, Z13, Z13
+	VPDPBUSD        Z8, Z13, Z11
+	VMOVDQU         (R10)(R8*1), X14
+	VBROADCASTI32X4 (R10)(R8*2), K1, Z14
+	VBROADCASTI32X4 (R11), K2, Z14
+	VBROADCASTI32X4 (R11)(R8*1), K3, Z14
+	VPERMD          Z14, Z4, Z14
+	VPSHUFB         Z0, Z14, Z14
+	VPDPBUSD        Z9, Z14, Z11
+	VPMOVZXBD       (R11)(R8*2), Z12
+	VPDPBUSD        Z10, Z12, Z11
+	VCVTDQ2PS       Z11, Z11
+	VMULPS          Z2, Z11, Z11
+	VADDPS          Z3, Z11, Z11
+	VMAXPS          Z5, Z11, Z11
+	VMINPS          Z6, Z11, Z11
+	VCVTPS2DQ       Z11, Z11
+	VPADDD          Z7, Z11, Z11
+	VPMOVDB         Z11, (CX)
+	ADDQ            SI, CX
+	ADDQ            $0x08, DX
+	DECQ            96(AX)
+	JNE             pixel
+	VZEROUPPER
+	RET
+
+// func pixelDeepAVX512(t *uint64)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+TEXT ·pixelDeepAVX512(SB), NOSPLIT, $0-8
+	MOVQ         t+0(FP), AX
+	MOVQ         104(AX), DI
+	VMOVDQU32    (DI), Z0
+	MOVQ         64(AX), DI
+	VMOVDQU32    (DI), Z1
+	MOVQ         72(AX), DI
+	VMOVDQU32    (DI), Z2
+	MOVQ         80(AX), DI
+	VMOVDQU32    (DI), Z3
+	MOVQ         104(AX), DI
+	VMOVDQU32    64(DI), Z4
+	MOVQ         88(AX), DI
+	VBROADCASTSS (DI), Z5
+	VBROADCASTSS 4(DI), Z6
+	VPBROADCASTD 8(DI), Z7
+	MOVL         $0x000000f0, CX
+	KMOVW        CX, K1
+	MOVL         $0x00000f00, CX
+	KMOVW        CX, K2
+	MOVL         $0x0000f000, CX
+	KMOVW        CX, K3
+	MOVQ         (AX), CX
+	MOVQ         24(AX), DX
+	MOVQ         16(AX), BX
+	MOVQ         8(AX), SI
+
+pixel:
+	MOVQ      (DX), DI
+	ADDQ      BX, DI
+	VMOVDQA32 Z1, Z8
+	MOVQ      32(AX), R9
+	MOVQ      40(AX), R8
+
+tap:
+	MOVQ            (R8), R10
+	MOVQ            8(R8), R11
+	MOVQ            16(R8), R12
+	MOVQ            24(R8), R13
+	VMOVDQU         (DI)(R10*1), X9
+	VBROADCASTI32X4 (DI)(R11*1), K1, Z9
+	VBROADCASTI32X4 (DI)(R12*1), K2, Z9
+	VBROADCASTI32X4 (DI)(R13*1), K3, Z9
+	VPERMD          Z9, Z4, Z9
+	VPSHUFB         Z0, Z9, Z9
+	VPDPBUSD        (R9), Z9, Z8
+	ADDQ            $0x40, R9
+	ADDQ            $0x20, R8
+	CMPQ            R8, 48(AX)
+	JNE             tap
+	VCVTDQ2PS       Z8, Z8
+	VMULPS          Z2, Z8, Z8
+	VADDPS          Z3, Z8, Z8
+	VMAXPS          Z5, Z8, Z8
+	VMINPS          Z6, Z8, Z8
+	VCVTPS2DQ       Z8, Z8
+	VPADDD          Z7, Z8, Z8
+	VPMOVDB         Z8, (CX)
 	ADDQ            SI, CX
 	ADDQ            $0x08, DX
 	DECQ            96(AX)
@@ -5074,6 +5213,110 @@ loop:
 	ADDQ      $0x40, AX
 	SUBQ      $0x40, DX
 	JNE       loop
+	VZEROUPPER
+	RET
+
+// func lookUpAVX2(dst *byte, x *byte, n int, table *byte)
+// Requires: AVX, AVX2
+TEXT ·lookUpAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         table+24(FP), BX
+	MOVL         $0x10101010, SI
+	VMOVD        SI, X0
+	VPBROADCASTD X0, Y0
+	MOVL         $0x70707070, SI
+	VMOVD        SI, X1
+	VPBROADCASTD X1, Y1
+
+loop:
+	VMOVDQU        (CX), Y2
+	VPXOR          Y3, Y3, Y3
+	VBROADCASTI128 (BX), Y5
+	VPADDUSB       Y1, Y2, Y4
+	VPSHUFB        Y4, Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSUBB         Y0, Y2, Y2
+	VBROADCASTI128 16(BX), Y5
+	VPADDUSB       Y1, Y2, Y4
+	VPSHUFB        Y4, Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSUBB         Y0, Y2, Y2
+	VBROADCASTI128 32(BX), Y5
+	VPADDUSB       Y1, Y2, Y4
+	VPSHUFB        Y4, Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSUBB         Y0, Y2, Y2
+	VBROADCASTI128 48(BX), Y5
+	VPADDUSB       Y1, Y2, Y4
+	VPSHUFB        Y4, Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSUBB         Y0, Y2, Y2
+	VBROADCASTI128 64(BX), Y5
+	VPADDUSB       Y1, Y2, Y4
+	VPSHUFB        Y4, Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSUBB         Y0, Y2, Y2
+	VBROADCASTI128 80(BX), Y5
+	VPADDUSB       Y1, Y2, Y4
+	VPSHUFB        Y4, Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSUBB         Y0, Y2, Y2
+	VBROADCASTI128 96(BX), Y5
+	VPADDUSB       Y1, Y2, Y4
+	VPSHUFB        Y4, Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSUBB         Y0, Y2, Y2
+	VBROADCASTI128 112(BX), Y5
+	VPADDUSB       Y1, Y2, Y4
+	VPSHUFB        Y4, Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSUBB         Y0, Y2, Y2
+	VBROADCASTI128 128(BX), Y5
+	VPADDUSB       Y1, Y2, Y4
+	VPSHUFB        Y4, Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSUBB         Y0, Y2, Y2
+	VBROADCASTI128 144(BX), Y5
+	VPADDUSB       Y1, Y2, Y4
+	VPSHUFB        Y4, Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSUBB         Y0, Y2, Y2
+	VBROADCASTI128 160(BX), Y5
+	VPADDUSB       Y1, Y2, Y4
+	VPSHUFB        Y4, Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSUBB         Y0, Y2, Y2
+	VBROADCASTI128 176(BX), Y5
+	VPADDUSB       Y1, Y2, Y4
+	VPSHUFB        Y4, Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSUBB         Y0, Y2, Y2
+	VBROADCASTI128 192(BX), Y5
+	VPADDUSB       Y1, Y2, Y4
+	VPSHUFB        Y4, Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSUBB         Y0, Y2, Y2
+	VBROADCASTI128 208(BX), Y5
+	VPADDUSB       Y1, Y2, Y4
+	VPSHUFB        Y4, Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSUBB         Y0, Y2, Y2
+	VBROADCASTI128 224(BX), Y5
+	VPADDUSB       Y1, Y2, Y4
+	VPSHUFB        Y4, Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VPSUBB         Y0, Y2, Y2
+	VBROADCASTI128 240(BX), Y5
+	VPADDUSB       Y1, Y2, Y4
+	VPSHUFB        Y4, Y5, Y5
+	VPOR           Y5, Y3, Y3
+	VMOVDQU        Y3, (AX)
+	ADDQ           $0x20, CX
+	ADDQ           $0x20, AX
+	SUBQ           $0x20, DX
+	JNE            loop
 	VZEROUPPER
 	RET
 

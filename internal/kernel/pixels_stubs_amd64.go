@@ -154,15 +154,25 @@ func pixelTile5x4(t *uint64)
 //go:noescape
 func pixelTile6x4(t *uint64)
 
-// pixelDeep3 convolves 16 channels of pixels with kernels of 3x3: see _generate/pixels.go.
+// pixelDeep3VBMI convolves 16 channels of pixels with kernels of 3x3: see _generate/pixels.go.
 //
 //go:noescape
-func pixelDeep3(t *uint64)
+func pixelDeep3VBMI(t *uint64)
 
-// pixelDeep convolves 16 channels of pixels with kernels of any taps: see _generate/pixels.go.
+// pixelDeepVBMI convolves 16 channels of pixels with kernels of any taps: see _generate/pixels.go.
 //
 //go:noescape
-func pixelDeep(t *uint64)
+func pixelDeepVBMI(t *uint64)
+
+// pixelDeep3AVX512 convolves 16 channels of pixels with kernels of 3x3: see _generate/pixels.go.
+//
+//go:noescape
+func pixelDeep3AVX512(t *uint64)
+
+// pixelDeepAVX512 convolves 16 channels of pixels with kernels of any taps: see _generate/pixels.go.
+//
+//go:noescape
+func pixelDeepAVX512(t *uint64)
 
 // pixelSum adds up 16 channels of pixels: see _generate/pixels.go.
 //
@@ -178,6 +188,11 @@ func pixelMax(dst *byte, x *byte, width int, step int, n int, taps *int, end *in
 //
 //go:noescape
 func lookUpVBMI(dst *byte, x *byte, n int, table *byte)
+
+// lookUpAVX2 looks bytes up in a table: see _generate/pixels.go.
+//
+//go:noescape
+func lookUpAVX2(dst *byte, x *byte, n int, table *byte)
 
 // unpackNibbles turns codes into bytes: see _generate/pixels.go.
 //

@@ -58,6 +58,13 @@ func TestPixelConv(t *testing.T) {
 	for _, c := range cases {
 		eachLevel(t, func(t *testing.T) { c.check(t, 256) })
 	}
+	eachMove(func() {
+		for _, c := range cases {
+			if c.deep {
+				c.check(t, 256)
+			}
+		}
+	})
 }
 
 // TestPackedPixelConv: weights of few values stand in codes of four bits.

@@ -20,11 +20,14 @@ func pixelKernels() {
 			makePixelTile(rows, vectors)
 		}
 	}
-	makePixelDeep3()
-	makePixelDeep()
+	for _, bytes := range []bool{true, false} {
+		makePixelDeep3(bytes)
+		makePixelDeep(bytes)
+	}
 	makePixelSum()
 	makePixelMax()
 	makeLookUp()
+	makeLookUpAVX2()
 	makeUnpack()
 	for _, l := range widths {
 		for _, product := range []bool{false, true} {
@@ -171,11 +174,12 @@ func makePixelTile(rows, vectors int) {
 type pixelDeep struct {
 	t, dst, offsets, src, step, p reg.GPVirtual
 	index, bias, factor, shift    reg.VecVirtual
+	words                         reg.VecVirtual // without VBMI: the table for words of four bytes; index turns the bytes of four
 	finish                        pixelFinish
 	parts                         []reg.Register // masks of the second to the fourth 16 bytes
 }
 
-func newPixelDeep() *pixelDeep {
+func newPixelDeep(bytes bool) *pixelDeep {
 	d := &pixelDeep{t: GP64(), dst: GP64(), offsets: GP64(), src: GP64(), step: GP64(), p: GP64(), index: ZMM(), bias: ZMM(), factor: ZMM(), shift: ZMM()}
 	Load(Param("t"), d.t)
 	for _, v := range []struct {
@@ -184,6 +188,11 @@ func newPixelDeep() *pixelDeep {
 	}{{pixelIndex, d.index}, {pixelBias, d.bias}, {pixelFactor, d.factor}, {pixelShift, d.shift}} {
 		MOVQ(d.arg(v.at), d.p)
 		VMOVDQU32(Mem{Base: d.p}, v.to)
+	}
+	if !bytes {
+		d.words = ZMM()
+		MOVQ(d.arg(pixelIndex), d.p)
+		VMOVDQU32(Mem{Base: d.p, Disp: 64}, d.words)
 	}
 	d.finish = loadPixelFinish(d.t, d.p)
 	for _, bits := range []uint32{0xf0, 0xf00, 0xf000} {
@@ -208,7 +217,12 @@ func (d *pixelDeep) gather(taps [4]Mem, w Op, sum reg.VecVirtual) {
 	for i, m := range taps[1:] {
 		VBROADCASTI32X4(m, d.parts[i], x)
 	}
-	VPERMB(x, d.index, x)
+	if d.words == nil {
+		VPERMB(x, d.index, x)
+	} else {
+		VPERMD(x, d.words, x)
+		VPSHUFB(d.index, x, x)
+	}
 	VPDPBUSD(w, x, sum)
 }
 
@@ -223,12 +237,21 @@ func (d *pixelDeep) next(sum reg.VecVirtual) {
 	RET()
 }
 
+// deepSuffix tells kernels with VBMI, which moves bytes across a vector, from those without.
+func deepSuffix(bytes bool) string {
+	if bytes {
+		return "VBMI"
+	}
+	return "AVX512"
+}
+
 // makePixelDeep3: depthwise kernels of 3x3 taps.
-func makePixelDeep3() {
-	TEXT("pixelDeep3", NOSPLIT, "func(t *uint64)")
-	Doc("pixelDeep3 convolves 16 channels of pixels with kernels of 3x3: see _generate/pixels.go.")
+func makePixelDeep3(bytes bool) {
+	name := "pixelDeep3" + deepSuffix(bytes)
+	TEXT(name, NOSPLIT, "func(t *uint64)")
+	Doc(name + " convolves 16 channels of pixels with kernels of 3x3: see _generate/pixels.go.")
 	Pragma("noescape")
-	d := newPixelDeep()
+	d := newPixelDeep(bytes)
 	along, down, second, third := GP64(), GP64(), GP64(), GP64()
 	w := []reg.VecVirtual{ZMM(), ZMM(), ZMM()}
 	MOVQ(d.arg(pixelWeights), second)
@@ -258,11 +281,12 @@ func makePixelDeep3() {
 }
 
 // makePixelDeep: depthwise kernels of any taps, as many as fill groups of four.
-func makePixelDeep() {
-	TEXT("pixelDeep", NOSPLIT, "func(t *uint64)")
-	Doc("pixelDeep convolves 16 channels of pixels with kernels of any taps: see _generate/pixels.go.")
+func makePixelDeep(bytes bool) {
+	name := "pixelDeep" + deepSuffix(bytes)
+	TEXT(name, NOSPLIT, "func(t *uint64)")
+	Doc(name + " convolves 16 channels of pixels with kernels of any taps: see _generate/pixels.go.")
 	Pragma("noescape")
-	d := newPixelDeep()
+	d := newPixelDeep(bytes)
 	tap, wp := GP64(), GP64()
 	at := []reg.GPVirtual{GP64(), GP64(), GP64(), GP64()}
 	Label("pixel")
@@ -450,6 +474,37 @@ func makeUnpack() {
 	ADDQ(Imm(64), codes)
 	ADDQ(U32(128), dst)
 	SUBQ(Imm(64), n)
+	JNE(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}
+
+// makeLookUpAVX2: dst[i] = table[x[i]]; n is a multiple of 32. PSHUFB looks up in one of 16 rows of the table at a time, and
+// gives zero for bytes of others, whose upper bit a saturating addition sets.
+func makeLookUpAVX2() {
+	TEXT("lookUpAVX2", NOSPLIT, "func(dst, x *byte, n int, table *byte)")
+	Doc("lookUpAVX2 looks bytes up in a table: see _generate/pixels.go.")
+	Pragma("noescape")
+	dst, from, n, table := Load(Param("dst"), GP64()), Load(Param("x"), GP64()), Load(Param("n"), GP64()), Load(Param("table"), GP64())
+	l := widths[1]
+	row, above := l.bits(0x10101010), l.bits(0x70707070)
+	x, y, at, found := YMM(), YMM(), YMM(), YMM()
+	Label("loop")
+	VMOVDQU(Mem{Base: from}, x)
+	VPXOR(y, y, y)
+	for r := range 16 {
+		VBROADCASTI128(Mem{Base: table, Disp: 16 * r}, found)
+		VPADDUSB(above, x, at)
+		VPSHUFB(at, found, found)
+		VPOR(found, y, y)
+		if r < 15 {
+			VPSUBB(row, x, x)
+		}
+	}
+	VMOVDQU(y, Mem{Base: dst})
+	ADDQ(Imm(32), from)
+	ADDQ(Imm(32), dst)
+	SUBQ(Imm(32), n)
 	JNE(LabelRef("loop"))
 	VZEROUPPER()
 	RET()
