@@ -105,6 +105,46 @@ func TestNewCodeSum(t *testing.T) {
 	}
 }
 
+// TestQuantizeQuotients: codes are those of quotients rounded to nearest, at borders of two codes and beside them, of scales
+// of all kinds, and of numbers that are none or too large.
+func TestQuantizeQuotients(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 7))
+	inf, nan := float32(math.Inf(1)), float32(math.NaN())
+	ones := math.Float32frombits(120<<23 | (1<<23 - 1))
+	for range 400 {
+		scale := float32(math.Exp(rng.NormFloat64() * 3))
+		switch rng.IntN(8) {
+		case 0:
+			scale = ones
+		case 1:
+			scale = float32(math.Ldexp(1+rng.Float64(), rng.IntN(240)-120))
+		}
+		x := []float32{inf, -inf, nan, math.MaxFloat32, -math.MaxFloat32, 0, math.SmallestNonzeroFloat32}
+		for len(x) < 1024 {
+			v := (float32(rng.IntN(300)) - 20.5) * scale
+			for range rng.IntN(4) {
+				v = math.Nextafter32(v, inf)
+			}
+			for range rng.IntN(4) {
+				v = math.Nextafter32(v, -inf)
+			}
+			x = append(x, v)
+		}
+		want, dst := make([]uint8, len(x)), make([]uint8, len(x))
+		for i, v := range x {
+			want[i] = saturated(v/scale, 9, 3, 250)
+		}
+		eachLevel(t, func(t *testing.T) {
+			QuantizeWithin(dst, x, scale, 9, 3, 250)
+			for i, w := range want {
+				if dst[i] != w {
+					t.Fatalf("%v by %v is %d, want %d", x[i], scale, dst[i], w)
+				}
+			}
+		})
+	}
+}
+
 // TestFMA compares with exact sums.
 func TestFMA(t *testing.T) {
 	x, y, z := randomFloats(20000, 1), randomFloats(20000, 2), randomFloats(20000, 3)

@@ -149,6 +149,11 @@ func requantizeColumnsAVX512(dst *byte, sums *int32, n int, bias int32, second *
 //go:noescape
 func quantizeAVX512(dst *byte, x *float32, n int, out float32, zero int32, low int32, high int32)
 
+// quantizeByAVX512 turns floats into bytes: see _generate/integer.go.
+//
+//go:noescape
+func quantizeByAVX512(dst *byte, x *float32, n int, out float32, zero int32, low int32, high int32)
+
 // dequantizeUAVX512 turns bytes into floats: see _generate/integer.go.
 //
 //go:noescape
@@ -173,6 +178,11 @@ func requantizeColumnsAVX2(dst *byte, sums *int32, n int, bias int32, second *fl
 //
 //go:noescape
 func quantizeAVX2(dst *byte, x *float32, n int, out float32, zero int32, low int32, high int32)
+
+// quantizeByAVX2 turns floats into bytes: see _generate/integer.go.
+//
+//go:noescape
+func quantizeByAVX2(dst *byte, x *float32, n int, out float32, zero int32, low int32, high int32)
 
 // dequantizeUAVX2 turns bytes into floats: see _generate/integer.go.
 //

@@ -3719,6 +3719,56 @@ loop:
 	VZEROUPPER
 	RET
 
+// func quantizeByAVX512(dst *byte, x *float32, n int, out float32, zero int32, low int32, high int32)
+// Requires: AVX, AVX512F
+TEXT ·quantizeByAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS out+24(FP), Z0
+	MOVL         zero+28(FP), BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Z1
+	MOVL         low+32(FP), BX
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Z2
+	MOVL         high+36(FP), BX
+	VMOVD        BX, X3
+	VPBROADCASTD X3, Z3
+	MOVL         $0x4b800000, BX
+	VMOVD        BX, X4
+	VPBROADCASTD X4, Z4
+	MOVL         $0xcb800000, BX
+	VMOVD        BX, X5
+	VPBROADCASTD X5, Z5
+	MOVL         $0x3f800000, BX
+	VMOVD        BX, X6
+	VPBROADCASTD X6, Z6
+	VDIVPS       Z0, Z6, Z6
+	VMULPS       Z0, Z4, Z4
+	VMULPS       Z0, Z5, Z5
+
+loop:
+	VMOVUPS      (CX), Z7
+	VCMPPS       $0x07, Z7, Z7, K1
+	VMOVAPS.Z    Z7, K1, Z7
+	VMINPS       Z4, Z7, Z7
+	VMAXPS       Z5, Z7, Z7
+	VMULPS       Z6, Z7, Z8
+	VFNMADD231PS Z0, Z8, Z7
+	VFMADD231PS  Z6, Z7, Z8
+	VCVTPS2DQ    Z8, Z8
+	VPADDD       Z1, Z8, Z8
+	VPMAXSD      Z2, Z8, Z8
+	VPMINSD      Z3, Z8, Z8
+	VPMOVDB      Z8, (AX)
+	ADDQ         $0x10, AX
+	ADDQ         $0x40, CX
+	SUBQ         $0x10, DX
+	JNE          loop
+	VZEROUPPER
+	RET
+
 // func dequantizeUAVX512(dst *float32, x *byte, n int, scale float32, zero int32)
 // Requires: AVX, AVX512F
 TEXT ·dequantizeUAVX512(SB), NOSPLIT, $0-32
@@ -3924,6 +3974,62 @@ loop:
 	VPACKUSWB    Y6, Y6, Y6
 	VEXTRACTI128 $0x01, Y6, X7
 	VPUNPCKLDQ   X7, X6, X7
+	VMOVQ        X7, (AX)
+	ADDQ         $0x08, AX
+	ADDQ         $0x20, CX
+	SUBQ         $0x08, DX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func quantizeByAVX2(dst *byte, x *float32, n int, out float32, zero int32, low int32, high int32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·quantizeByAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS out+24(FP), Y0
+	MOVL         zero+28(FP), BX
+	VMOVD        BX, X1
+	VPBROADCASTD X1, Y1
+	MOVL         low+32(FP), BX
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Y2
+	MOVL         high+36(FP), BX
+	VMOVD        BX, X3
+	VPBROADCASTD X3, Y3
+	MOVL         $0x4b800000, BX
+	VMOVD        BX, X4
+	VPBROADCASTD X4, Y4
+	MOVL         $0xcb800000, BX
+	VMOVD        BX, X5
+	VPBROADCASTD X5, Y5
+	MOVL         $0x3f800000, BX
+	VMOVD        BX, X6
+	VPBROADCASTD X6, Y6
+	VDIVPS       Y0, Y6, Y6
+	VMULPS       Y0, Y4, Y4
+	VMULPS       Y0, Y5, Y5
+
+loop:
+	VMOVUPS      (CX), Y7
+	VCMPPS       $0x07, Y7, Y7, Y8
+	VANDPS       Y8, Y7, Y7
+	VMINPS       Y4, Y7, Y7
+	VMAXPS       Y5, Y7, Y7
+	VMULPS       Y6, Y7, Y8
+	VFNMADD231PS Y0, Y8, Y7
+	VFMADD231PS  Y6, Y7, Y8
+	VCVTPS2DQ    Y8, Y8
+	VPADDD       Y1, Y8, Y8
+	VPMAXSD      Y2, Y8, Y8
+	VPMINSD      Y3, Y8, Y8
+	VPSLLD       $0x18, Y8, Y8
+	VPSRLD       $0x18, Y8, Y8
+	VPACKUSDW    Y8, Y8, Y8
+	VPACKUSWB    Y8, Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X7
+	VPUNPCKLDQ   X7, X8, X7
 	VMOVQ        X7, (AX)
 	ADDQ         $0x08, AX
 	ADDQ         $0x20, CX

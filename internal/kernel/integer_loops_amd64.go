@@ -1,5 +1,7 @@
 package kernel
 
+import "math"
+
 // filled returns how many of n elements fill vectors of the level in use.
 func filled(n int) int {
 	if use == plain {
@@ -45,12 +47,25 @@ func quantize(dst []uint8, x []float32, scale float32, zero, low, high int32) in
 		return 0
 	}
 	_ = dst[n-1]
-	if use == avx512 {
-		quantizeAVX512(&dst[0], &x[0], n, scale, zero, low, high)
-	} else {
-		quantizeAVX2(&dst[0], &x[0], n, scale, zero, low, high)
+	f := quantizeAVX2
+	switch by := multiplies(scale); {
+	case use == avx512 && by:
+		f = quantizeByAVX512
+	case use == avx512:
+		f = quantizeAVX512
+	case by:
+		f = quantizeByAVX2
 	}
+	f(&dst[0], &x[0], n, scale, zero, low, high)
 	return n
+}
+
+// multiplies reports whether quotients by scale are those of products with its reciprocal: see _generate/integer.go.
+func multiplies(scale float32) bool {
+	const fraction, far = 1<<23 - 1, 64
+	bits := math.Float32bits(scale)
+	exponent := int(bits >> 23)
+	return bits&fraction != fraction && exponent > 127-far && exponent < 127+far
 }
 
 // dequantize does as many as it can by vectors, and returns how many.

@@ -33,7 +33,8 @@ func integerKernels() {
 	for _, l := range widths {
 		makeRequantize(l, false)
 		makeRequantize(l, true)
-		makeQuantize(l)
+		makeQuantize(l, false)
+		makeQuantize(l, true)
 		makeDequantize(l, "dequantizeU", VPMOVZXBD)
 		makeDequantize(l, "dequantizeS", VPMOVSXBD)
 	}
@@ -295,15 +296,7 @@ func (q quantizer) store(x reg.VecVirtual, dst reg.Register) {
 
 // round is store for a scale of 1.
 func (q quantizer) round(x reg.VecVirtual, dst reg.Register) {
-	if q.count == 16 {
-		k := K()
-		VCMPPS(Imm(7), x, x, k) // ordered
-		VMOVAPS_Z(x, k, x)
-	} else {
-		number := YMM()
-		VCMPPS(Imm(7), x, x, number)
-		VANDPS(number, x, x)
-	}
+	q.numbers(x)
 	VMINPS(q.most, x, x)
 	VMAXPS(q.least, x, x)
 	VCVTPS2DQ(x, x)
@@ -311,6 +304,19 @@ func (q quantizer) round(x reg.VecVirtual, dst reg.Register) {
 	VPMAXSD(q.low, x, x)
 	VPMINSD(q.high, x, x)
 	q.storeBytes(x, dst)
+}
+
+// numbers puts zeros in the place of NaNs.
+func (l lanes) numbers(x reg.VecVirtual) {
+	if l.count == 16 {
+		k := K()
+		VCMPPS(Imm(7), x, x, k) // ordered
+		VMOVAPS_Z(x, k, x)
+		return
+	}
+	number := YMM()
+	VCMPPS(Imm(7), x, x, number)
+	VANDPS(number, x, x)
 }
 
 // storeBytes stores the low byte of each lane.
@@ -380,17 +386,47 @@ func makeRequantize(l lanes, columns bool) {
 }
 
 // makeQuantize: dst[i] = saturate(round(x[i] / out) + zero), saturated to low..high; n is a multiple of the lanes.
-func makeQuantize(l lanes) {
+//
+// With reciprocal, quotients come of products with 1/out, which is rounded to nearest: q = x/out but for its last bit, and
+// q + (x - q*out)/out, with what is in brackets exact, is x/out rounded to nearest (Markstein, "Computation of elementary
+// functions on the IBM RISC System/6000", 1990), where out's fraction is not all ones and nothing overflows: x is limited to
+// 2^24 times out before.
+func makeQuantize(l lanes, reciprocal bool) {
 	name := "quantize" + l.suffix
+	if reciprocal {
+		name = "quantizeBy" + l.suffix
+	}
 	TEXT(name, NOSPLIT, "func(dst *byte, x *float32, n int, out float32, zero, low, high int32)")
 	Doc(name + " turns floats into bytes: see _generate/integer.go.")
 	Pragma("noescape")
 	dst, from, n := Load(Param("dst"), GP64()), Load(Param("x"), GP64()), Load(Param("n"), GP64())
 	q := newQuantizer(l, true)
+	if !reciprocal {
+		l.loop(n, func() {
+			x := l.make()
+			VMOVUPS(Mem{Base: from}, x)
+			q.store(x, dst)
+		}, map[int][]reg.Register{1: {dst}, 4: {from}})
+		return
+	}
+	by, most, least := l.bits(0x3f800000), l.make(), l.make()
+	VDIVPS(q.out, by, by)
+	VMULPS(q.out, q.most, most)
+	VMULPS(q.out, q.least, least)
 	l.loop(n, func() {
-		x := l.make()
+		x, y := l.make(), l.make()
 		VMOVUPS(Mem{Base: from}, x)
-		q.store(x, dst)
+		l.numbers(x)
+		VMINPS(most, x, x)
+		VMAXPS(least, x, x)
+		VMULPS(by, x, y)
+		VFNMADD231PS(q.out, y, x) // x - y*out
+		VFMADD231PS(by, x, y)
+		VCVTPS2DQ(y, y)
+		VPADDD(q.zero, y, y)
+		VPMAXSD(q.low, y, y)
+		VPMINSD(q.high, y, y)
+		q.storeBytes(y, dst)
 	}, map[int][]reg.Register{1: {dst}, 4: {from}})
 }
 
