@@ -9,15 +9,18 @@ import (
 	"bq/onnxio"
 )
 
-// Graphs whose values are quantized and dequantized again, between operators on floats, run as products of the codes where
-// the weights of a product are codes behind DequantizeLinear as well:
+// Graphs whose values are quantized and dequantized again, between operators on floats, run on codes. Products have weights
+// that are codes behind DequantizeLinear as well:
 //
 //	sum of (x - x zero) * x scale * (w - w zero) * w scale = x scale * w scale * (exact sum of integers)
 //
-// What follows, maps by channel, bounds, and the next quantization, happens to the sums before they are stored. Results
-// are those of the graph but for the rounding of its float32 sums: a code may differ by one step where a value lies
-// within that of the border of two. Values are quantized by QuantizeLinear and dequantized by DequantizeLinear, or in
-// float32: round(x / scale) + zero point, bounded by Clip, less the zero point, times the scale.
+// What follows, maps by channel, bounds, and the next quantization, happens to the sums before they are stored: one factor,
+// x scale * w scale / y scale in float32, makes codes of them, after a bias in int32 is added. Operators that move elements
+// move codes, functions of one value are tables of 256 bytes, means, sums and products of values have kernels. The
+// arithmetic is that of ONNX Runtime's QLinear operators. Results are those of the graph but for the rounding of its float32
+// sums: a code may differ by one step where a value lies within that of the border of two. Values are quantized by
+// QuantizeLinear, with a Clip of the codes behind it where they have fewer than eight bits, and dequantized by
+// DequantizeLinear, or in float32: round(x / scale) + zero point, bounded by Clip, less the zero point, times the scale.
 
 // errExact says that a value has no code: a NaN, which a graph in float32 hands on. The run starts again without codes.
 var errExact = errors.New("a value without a code")

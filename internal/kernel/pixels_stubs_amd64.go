@@ -184,57 +184,57 @@ func pixelSum(sums *int32, x *byte, step int, n int)
 //go:noescape
 func pixelMax(dst *byte, x *byte, width int, step int, n int, taps *int, end *int)
 
-// lookUpVBMI looks bytes up in a table: see _generate/pixels.go.
+// lookUpVBMI looks bytes up in a table: see _generate/codes.go.
 //
 //go:noescape
 func lookUpVBMI(dst *byte, x *byte, n int, table *byte)
 
-// lookUpAVX2 looks bytes up in a table: see _generate/pixels.go.
+// lookUpAVX2 looks bytes up in a table: see _generate/codes.go.
 //
 //go:noescape
 func lookUpAVX2(dst *byte, x *byte, n int, table *byte)
 
-// unpackNibbles turns codes into bytes: see _generate/pixels.go.
+// unpackNibbles turns codes into bytes: see _generate/codes.go.
 //
 //go:noescape
 func unpackNibbles(dst *int8, codes *byte, n int, table *int8)
 
-// codeSumUAVX512 combines codes: see _generate/pixels.go.
+// codeSumUAVX512 combines codes: see _generate/codes.go.
 //
 //go:noescape
 func codeSumUAVX512(dst *byte, a *byte, b *byte, n int, first float32, second float32, fixed float32, low float32, high float32)
 
-// codeSumSAVX512 combines codes: see _generate/pixels.go.
+// codeSumSAVX512 combines codes: see _generate/codes.go.
 //
 //go:noescape
 func codeSumSAVX512(dst *byte, a *byte, b *byte, n int, first float32, second float32, fixed float32, low float32, high float32)
 
-// codeProductUAVX512 combines codes: see _generate/pixels.go.
+// codeProductUAVX512 combines codes: see _generate/codes.go.
 //
 //go:noescape
 func codeProductUAVX512(dst *byte, a *byte, b *byte, n int, first float32, low float32, high float32, zeroA int32, zeroB int32, zero int32)
 
-// codeProductSAVX512 combines codes: see _generate/pixels.go.
+// codeProductSAVX512 combines codes: see _generate/codes.go.
 //
 //go:noescape
 func codeProductSAVX512(dst *byte, a *byte, b *byte, n int, first float32, low float32, high float32, zeroA int32, zeroB int32, zero int32)
 
-// codeSumUAVX2 combines codes: see _generate/pixels.go.
+// codeSumUAVX2 combines codes: see _generate/codes.go.
 //
 //go:noescape
 func codeSumUAVX2(dst *byte, a *byte, b *byte, n int, first float32, second float32, fixed float32, low float32, high float32)
 
-// codeSumSAVX2 combines codes: see _generate/pixels.go.
+// codeSumSAVX2 combines codes: see _generate/codes.go.
 //
 //go:noescape
 func codeSumSAVX2(dst *byte, a *byte, b *byte, n int, first float32, second float32, fixed float32, low float32, high float32)
 
-// codeProductUAVX2 combines codes: see _generate/pixels.go.
+// codeProductUAVX2 combines codes: see _generate/codes.go.
 //
 //go:noescape
 func codeProductUAVX2(dst *byte, a *byte, b *byte, n int, first float32, low float32, high float32, zeroA int32, zeroB int32, zero int32)
 
-// codeProductSAVX2 combines codes: see _generate/pixels.go.
+// codeProductSAVX2 combines codes: see _generate/codes.go.
 //
 //go:noescape
 func codeProductSAVX2(dst *byte, a *byte, b *byte, n int, first float32, low float32, high float32, zeroA int32, zeroB int32, zero int32)
