@@ -450,8 +450,15 @@ func (p *intProduct) scale(gain []float64) bool {
 // maxBiasCode bounds the codes of biases: the sums of products have the other half of int32 (internal/infer refuses more as well).
 const maxBiasCode = 1 << 30
 
+// maxCoarse bounds the terms of a sum whose codes are made coarser for the sake of a large bias: each of them is then off by at most
+// 255/2 steps of 2^-28 of the bias, all together by less than a 1024th of it, which 8 bits of the result do not show.
+const maxCoarse = 1 << 11
+
+// leastStep bounds the steps of products from below: smaller ones are no normal float32.
+const leastStep = 0x1p-126
+
 // fits reports whether the bias can be written in steps of the products, where the steps of the inputs are x, one or one for each channel
-// of a depthwise Conv, and gives outputs without weights a scale with which it can.
+// of a depthwise Conv. Outputs whose weights are too small beside their bias get a larger scale.
 func (p *intProduct) fits(steps []float32) bool {
 	if p.bias == nil {
 		return true
@@ -461,25 +468,34 @@ func (p *intProduct) fits(steps []float32) bool {
 	}
 	for o, v := range p.bias {
 		most, x := math.Abs(v), float64(steps[o*len(steps)/p.outs])
-		if step := x * float64(p.scales[min(o, len(p.scales)-1)]); most < step*maxBiasCode {
+		step := x * float64(p.scales[min(o, len(p.scales)-1)])
+		if step >= leastStep && most < step*maxBiasCode {
 			continue
 		}
-		if len(p.scales) == 1 || !p.empty(o) {
+		if len(p.codes)/p.outs > maxCoarse {
 			return false
 		}
-		p.scales[o] = float32(most / x / (maxBiasCode / 4))
+		scale := float32(max(most/(maxBiasCode/4), 2*leastStep) / x)
+		if scale-scale != 0 {
+			return false
+		}
+		p.coarsen(o, scale)
 	}
 	return true
 }
 
-// empty reports whether output o has no weight but 0.
-func (p *intProduct) empty(o int) bool {
+// coarsen gives output o a larger scale, and its codes the nearest values that it has.
+func (p *intProduct) coarsen(o int, scale float32) {
+	if len(p.scales) == 1 {
+		p.scales = slices.Repeat(p.scales, p.outs)
+	}
+	ratio := float64(p.scales[o]) / float64(scale)
 	for e, c := range p.codes {
-		if c != 0 && p.output(e) == o {
-			return false
+		if p.output(e) == o {
+			p.codes[e] = int8(math.RoundToEven(float64(c) * ratio))
 		}
 	}
-	return true
+	p.scales[o] = scale
 }
 
 // addBias gives the operator its bias as int32 behind a DequantizeLinear.

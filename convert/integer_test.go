@@ -253,3 +253,33 @@ func TestActivationsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// TestLargeBias: an output whose weights are nothing beside its bias gets steps in which the bias can be written.
+func TestLargeBias(t *testing.T) {
+	for name, c := range map[string]struct {
+		scales []float32
+		bias   float64
+		codes  []int8 // of the first output
+		ok     bool
+	}{
+		"large bias":   {[]float32{1e-9, 1}, 8, []int8{3, -2}, true}, // 8 / 1e-9 is over 2^30, the scale becomes 8/2^28 = 3e-8, the codes 100/30 and -50/30
+		"one scale":    {[]float32{2e-9}, 8, []int8{7, -3}, true},    // 200/29.8 and -100/29.8
+		"plain":        {[]float32{1, 1}, 8, []int8{100, -50}, true}, //
+		"tiny weights": {[]float32{1e-42, 1}, 0, []int8{0, 0}, true}, // no normal float32
+		"infinite":     {[]float32{1, 1}, 1e300, []int8{100, -50}, false},
+	} {
+		p := &intProduct{outs: 2, codes: []int8{100, -50, 1, 2}, scales: slices.Clone(c.scales), bias: []float64{c.bias, 1}}
+		if ok := p.fits([]float32{1}); ok != c.ok || !slices.Equal(p.codes[:2], c.codes) {
+			t.Errorf("%s: %v, codes %v with scales %v, want %v", name, ok, p.codes, p.scales, c.codes)
+		}
+		for o, b := range p.bias {
+			if step := float64(p.scales[min(o, len(p.scales)-1)]); c.ok && (step < leastStep || math.Abs(b)/step >= maxBiasCode) {
+				t.Errorf("%s: bias %v in steps of %v", name, b, step)
+			}
+		}
+	}
+	wide := &intProduct{outs: 1, codes: make([]int8, maxCoarse+1), scales: []float32{1e-9}, bias: []float64{8}}
+	if wide.fits([]float32{1}) {
+		t.Error("codes of a long sum were made coarser")
+	}
+}
