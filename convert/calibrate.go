@@ -93,9 +93,15 @@ func (c *converter) correct(float *infer.Program, feeds []map[string]*onnxio.Arr
 		}
 		return false
 	})
-	means, err := c.floatMeans(float, feeds, list)
-	if err != nil {
-		return err
+	means := c.means
+	if len(means) != len(list) || means == nil {
+		var err error
+		if means, err = c.floatMeans(float, feeds, list); err != nil {
+			return err
+		}
+	}
+	if c.choosing {
+		c.means = means
 	}
 	if err := c.fit(feeds, list, means); err != nil {
 		return err

@@ -248,23 +248,25 @@ func (c *converter) quantize(i int) error {
 // converter carries one conversion from plan to file.
 type converter struct {
 	Options
-	ctx     context.Context
-	src     *onnxio.File
-	out     *countingWriter
-	digest  sourceDigest
-	jobs    []*job
-	typical int               // elements of a weight, on average
-	added   []*addedBias      // by bias correction
-	fitted  []int             // the samples that calibrate
-	checked []int             // the samples that the closing check sees
-	paying  map[int]bool      // nodes, by index, at which an optional bias vector saves more bits than it takes
-	rule    balance.RangeRule // of activations
-	byRow   bool              // what MatMul multiplies by a weight has steps for each row
-	kept    *recording        // under Record
-	knob    float64           // of the codes so far, under a budget
-	told    *Calibration      // what a table says of the samples
-	table   string            // SHA-256 of the calibration table; "": there is none, or none yet
-	result  Result
+	ctx      context.Context
+	src      *onnxio.File
+	out      *countingWriter
+	digest   sourceDigest
+	jobs     []*job
+	typical  int               // elements of a weight, on average
+	added    []*addedBias      // by bias correction
+	fitted   []int             // the samples that calibrate
+	checked  []int             // the samples that the closing check sees
+	paying   map[int]bool      // nodes, by index, at which an optional bias vector saves more bits than it takes
+	rule     balance.RangeRule // of activations
+	choosing bool              // corrections are tried again and again on the same samples
+	means    [][]float64       // of the float model on these, by correction
+	byRow    bool              // what MatMul multiplies by a weight has steps for each row
+	kept     *recording        // under Record
+	knob     float64           // of the codes so far, under a budget
+	told     *Calibration      // what a table says of the samples
+	table    string            // SHA-256 of the calibration table; "": there is none, or none yet
+	result   Result
 }
 
 // plan lists the sites and decides from the graph what becomes of each.
@@ -290,9 +292,44 @@ func (c *converter) plan() error {
 		bits, fixed := c.bitsFor(s)
 		c.jobs = append(c.jobs, &job{site: s, layout: layout, reason: reason, bits: bits, fixed: fixed, store: c.Codec})
 	}
+	c.codeSmall()
 	c.typical = typicalSize(c.jobs)
 	c.result.Tensors = make([]Coverage, len(c.jobs))
 	return nil
+}
+
+// minInteger is how many elements the weight of a Conv must have to be coded for the sake of its neighbours.
+const minInteger = 32
+
+// codeSmall codes small weights of Convs whose results become codes, with 8 bits as they take few bytes: one that stays float would have
+// its neighbours compute in float as well.
+func (c *converter) codeSmall() {
+	if c.ActBits == 0 || c.MinElements > 0 {
+		return
+	}
+	var list []*site
+	small := map[*site]*job{}
+	for _, j := range c.jobs {
+		list = append(list, j.site)
+		if shape := dims(j.Tensor.Dims); j.reason == Small && j.op() == "Conv" && product(shape) >= minInteger {
+			small[j.site] = j
+		}
+	}
+	made := map[string]bool{}
+	for _, p := range placements(c.src.Model, list, func(s *site) bool { return s.op() == "Conv" }, false) {
+		made[p.name] = true
+	}
+	readers := readersOf(c.src.Model)
+	for s, j := range small {
+		layout, ok := s.weightLayout(dims(s.Tensor.Dims))
+		if n := s.uses[0].node; !ok || len(n.Outputs) == 0 || !made[endOf(readers, n.Outputs[0])] {
+			continue
+		}
+		j.layout, j.reason = c.Group.apply(layout), ""
+		if !j.fixed {
+			j.bits, j.fixed = balance.MaxBits, true
+		}
+	}
 }
 
 // typicalSize returns the mean size of the weights that are to be quantized, at least 1.

@@ -273,11 +273,18 @@ func (p *codePlacer) root(v string) string {
 // end returns the value that takes the place of v where what reads it alone is absorbed by the operator that makes v: a
 // BatchNormalization behind a Conv, then Relu or Clip.
 func (p *codePlacer) end(v string) string {
-	if n := p.alone(v); n != nil && opOf(n) == "BatchNormalization" && opOf(p.producer[v]) == "Conv" && n.Inputs[0] == v {
-		v = n.Outputs[0]
+	if n := p.alone(v); n != nil && opOf(n) == "BatchNormalization" && opOf(p.producer[v]) != "Conv" {
+		return v
 	}
-	if n := p.alone(v); n != nil && (opOf(n) == "Relu" || opOf(n) == "Clip") && n.Inputs[0] == v {
-		v = n.Outputs[0]
+	return endOf(p.readers, v)
+}
+
+// endOf is end for what a Conv makes.
+func endOf(readers map[string][]*onnxio.Node, v string) string {
+	for _, ops := range [][]string{{"BatchNormalization"}, {"Relu", "Clip"}} {
+		if r := readers[v]; len(r) == 1 && r[0] != nil && len(r[0].Outputs) > 0 && slices.Contains(ops, opOf(r[0])) && r[0].Inputs[0] == v {
+			v = r[0].Outputs[0]
+		}
 	}
 	return v
 }

@@ -62,7 +62,8 @@ func (c *converter) chooseRule(float *infer.Program, feeds []map[string]*onnxio.
 		return nil
 	}
 	all := c.fitted
-	defer func() { c.fitted = all }()
+	c.choosing = true // every rule sees the same samples
+	defer func() { c.fitted, c.choosing, c.means = all, false, nil }()
 	rest, samples, judge := divide(all, feeds)
 	c.fitted = rest
 	drift := func() (float64, error) {
