@@ -44,6 +44,7 @@ func (b *blocking) pixelInput(nd *node) bool {
 		b.leave(in)
 	}
 	channels := f.w.Shape[1] * f.group
+	step := b.inputStep(out, channels)
 	b.kinds[out] = onnxio.Uint8
 	to := b.slot(out, channels)
 	b.add(nd, onnxio.Float, []int{from}, to, func(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
@@ -55,7 +56,7 @@ func (b *blocking) pixelInput(nd *node) bool {
 		if codes == nil || err != nil {
 			return nil, nil
 		}
-		step, spatial := kernel.PackedPixelStep(channels), s[2:]
+		spatial := s[2:]
 		if last {
 			spatial = s[1 : len(s)-1]
 		}

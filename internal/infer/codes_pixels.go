@@ -54,11 +54,23 @@ func planeShape(pixels []int, channels int) []int {
 	return append([]int{pixels[0], channels}, pixels[1:len(pixels)-1]...)
 }
 
+// inputStep is how many bytes the pixels of codes in a slot take that no node in blocks makes: no more than they have to
+// where a convolution of all channels alone reads them.
+func (b *blocking) inputStep(slot, channels int) int {
+	if b.uses[slot] == 1 {
+		if f, ok := b.nodes[b.reader[slot]].state.(*quantConv); ok && f.group == 1 {
+			return kernel.PackedPixelStep(channels)
+		}
+	}
+	return kernel.PixelStep(channels)
+}
+
 // enterPixels lays codes out pixel by pixel.
 func (b *blocking) enterPixels(nd *node, slot, channels int) int {
 	if b.block[slot] >= 0 {
 		return b.block[slot]
 	}
+	step := b.inputStep(slot, channels)
 	to := b.slot(slot, channels)
 	b.kinds[slot] = onnxio.Uint8
 	b.add(nd, onnxio.Uint8, []int{slot}, to, func(r *run, in []*onnxio.Array) (*onnxio.Array, error) {
@@ -66,7 +78,6 @@ func (b *blocking) enterPixels(nd *node, slot, channels int) int {
 		if len(s) < 3 || s[1] != channels {
 			return nil, nil
 		}
-		step := kernel.PackedPixelStep(channels)
 		out, err := r.blank(onnxio.Uint8, pixelShape(s[0], s[2:], step)...)
 		if err != nil {
 			return nil, nil
