@@ -42,7 +42,7 @@ func TestPixelConv(t *testing.T) {
 		{channels: 17, outputs: 100, step: 32, batch: 1, w: flatWindow([2]int{14, 14}, three, one, one, one)},
 		{channels: 6, outputs: 144, step: 16, batch: 1, w: flatWindow([2]int{5, 5}, [2]int{5, 1}, one, [2]int{1, 2}, [2]int{2, 3})},
 		{channels: 300, outputs: 33, step: 304, batch: 1, w: flatWindow([2]int{1, 1}, one, one, one, none)},
-		{channels: 8, outputs: 48, step: 16, batch: 1, w: flatWindow([2]int{200, 180}, three, one, one, one)}, // more than a band
+		{channels: 4, outputs: 8, step: 16, batch: 1, w: flatWindow([2]int{100, 180}, three, one, one, one)}, // more than a band
 		{channels: 40, outputs: 40, step: 48, batch: 2, deep: true, w: flatWindow([2]int{9, 7}, three, one, one, one)},
 		{channels: 20, outputs: 20, step: 32, batch: 1, deep: true, w: flatWindow([2]int{9, 7}, three, [2]int{2, 1}, [2]int{1, 2}, [2]int{1, 2})},
 		{channels: 16, outputs: 16, step: 16, batch: 1, deep: true, w: flatWindow([2]int{9, 12}, [2]int{5, 5}, one, one, [2]int{2, 2})},
