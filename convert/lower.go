@@ -11,8 +11,8 @@ import (
 	"bq/packing"
 )
 
-// Form says in which operators a restored model holds its quantized weights. Both forms compute with the same
-// values, bit for bit.
+// Form says in which operators a restored model holds its quantized weights. All forms compute with the same
+// values of weights, bit for bit.
 type Form int
 
 const (
@@ -21,6 +21,12 @@ const (
 	// FormQDQ holds codes: DequantizeLinear for affine ones where the model's operator set has it for their type and
 	// groups, else Cast, Sub and Mul; Gather from a table and Mul for codebooks.
 	FormQDQ
+	// FormORT holds codes in operators of ONNX Runtime's own where these serve (contrib.go), the others as FormQDQ does, but for
+	// weights that runtimes multiply as floats, which they fold only behind Cast, Sub and Mul.
+	FormORT
+
+	// formRounding is FormORT of a model whose activations are quantized, so that operators may round them.
+	formRounding
 )
 
 // stored gives the entry of a container by tensor name, nil where there is none.
@@ -30,6 +36,7 @@ type stored func(name string) (*packing.Tensor, error)
 type lowering struct {
 	model  *onnxio.Model
 	form   Form
+	rounds bool // operators may round activations to 8 bits
 	stored stored
 	used   int
 	names  map[string]bool // every value name of the model
@@ -42,15 +49,23 @@ type lowering struct {
 	counts   Lowered
 }
 
-// Lowered counts what FormQDQ made of the quantized weights.
+// Lowered counts what FormQDQ and FormORT made of the quantized weights.
 type Lowered struct {
 	Integer    int       // behind DequantizeLinear, as products of codes want them
 	Dequantize int       // behind DequantizeLinear
 	Gather     int       // behind Gather from a codebook
 	Arithmetic int       // behind Cast, Sub and Mul
+	Contrib    []OpCount // operators of ONNX Runtime's own, by name
+	Left       []Left    // what FormORT found no such operator for, but products of codes
 	Unraised   error     // why activations are rounded in float arithmetic: operators that the operator set of codes does not have; nil: they are not
 	Plain      []string  // weights left as plain values: their blocks cross the rows of the tensor
 	Widened    []Widened // weights of other than 8 or 16 bits, whose codes take the next of these
+}
+
+// OpCount says how many nodes of an operator there are.
+type OpCount struct {
+	Op    string
+	Count int
 }
 
 // Widened is a weight whose codes take more bits in the restored model than in the container.
@@ -70,7 +85,7 @@ type codedSite struct {
 // lower gives every site of m that has a stored entry its values again, and makes the values of list codes. It fails where entry and graph
 // disagree, and where fewer than want entries are used. The data uses it returns are where activations meet quantized weights.
 func lower(m *onnxio.Model, form Form, list []Activation, get stored, want int) (*Lowered, []dataUse, error) {
-	l := &lowering{model: m, form: form, stored: get, names: valueNames(m), coded: map[*site]bool{},
+	l := &lowering{model: m, form: min(form, FormORT), rounds: form == formRounding, stored: get, names: valueNames(m), coded: map[*site]bool{},
 		replaced: map[*site]bool{}, gone: map[*onnxio.Node]bool{}, nodes: map[*onnxio.Graph][]*onnxio.Node{}}
 	all, err := sites(m)
 	if err != nil {
@@ -93,18 +108,24 @@ func lower(m *onnxio.Model, form Form, list []Activation, get stored, want int) 
 // activations makes the nodes of the weights that wait for theirs, and those that code values.
 func (l *lowering) activations(all []*site, list []Activation) error {
 	var z *integers
-	if l.form == FormQDQ && runForm(list) == FormQDQ {
+	if l.form != FormFloat && runForm(list) == FormQDQ {
 		if l.counts.Unraised = opset.Raise(l.model, opsetIntegers); l.counts.Unraised == nil {
 			fix(l.model)
 			z = l.integers(list)
 			z.prepare(l.waiting)
 		}
 	}
-	for _, w := range l.waiting {
-		l.codes(w.site, w.quant, w.view, z)
+	uses, swept := dataUses(l.model, all, func(s *site) bool { return l.coded[s] }), func() {}
+	if l.form == FormORT {
+		swept = l.contrib(z, list)
 	}
-	uses := dataUses(l.model, all, func(s *site) bool { return l.coded[s] })
+	for _, w := range l.waiting {
+		if !l.replaced[w.site] {
+			l.codes(w.site, w.quant, w.view, z)
+		}
+	}
 	l.rebuild()
+	swept()
 	if z == nil {
 		return insertActivations(l.model, uses, list, nil)
 	}
@@ -176,12 +197,12 @@ func (l *lowering) site(s *site) error {
 	}
 	l.coded[s] = true
 	view, ok := viewOf(t.Quant.Layout, dims(t.Shape))
-	if l.form == FormQDQ && !ok {
-		l.counts.Plain = append(l.counts.Plain, s.name)
-	}
-	if l.form == FormFloat || !ok {
+	if l.form == FormFloat {
 		s.Tensor.SetRaw(floatBytes(t))
 		return nil
+	}
+	if !ok { // of no axis
+		view.axis = -2
 	}
 	l.waiting = append(l.waiting, codedSite{s, t.Quant, view})
 	return nil
@@ -294,6 +315,11 @@ const firstIRWithoutInputs = 4
 
 // codes replaces the site by nodes that compute its values from codes; z, which may be nil, makes products of codes.
 func (l *lowering) codes(s *site, q *packing.Quant, v view, z *integers) {
+	if v.codes == nil { // no operator of a standard form takes its blocks
+		l.counts.Plain = append(l.counts.Plain, s.name)
+		s.Tensor.SetRaw(floatBytes(&packing.Tensor{Type: int32(s.Tensor.Type), Quant: q}))
+		return
+	}
 	b := &graphBuilder{names: l.names, model: l.model, graph: s.Graph, function: s.function != nil}
 	out := s.Name
 	if s.Tensor.Type != onnxio.Float {
@@ -304,7 +330,7 @@ func (l *lowering) codes(s *site, q *packing.Quant, v view, z *integers) {
 	} else if q.Levels != nil {
 		l.counts.Gather++
 		l.codebook(b, s, q, v, out)
-	} else if axis, ok := v.dequantizeAxis(l.opset(s), q.Bits); ok && z == nil { // what is not part of a product runtimes fold only as arithmetic
+	} else if axis, ok := v.dequantizeAxis(l.opset(s), q.Bits); ok && z == nil && l.form == FormQDQ { // what is not part of a product runtimes fold only as arithmetic
 		l.counts.Dequantize++
 		l.dequantize(b, s, q, out, axis)
 	} else {

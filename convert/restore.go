@@ -13,8 +13,9 @@ import (
 )
 
 // Restore turns a container into an ONNX model again: the graph as it was, the weights in the form asked for, and
-// the quantized activations as operators that round. Both forms compute the same but for the rounding of float32 sums, which moves a
-// code by one step where a value lies at the border of two.
+// the quantized activations as operators that round. All forms compute the same but for the rounding of float32 sums, which moves a
+// code by one step where a value lies at the border of two; and where activations are quantized, ONNX Runtime's own operators of FormORT
+// round also those that the other forms leave in float.
 func Restore(f *packing.File, form Form) (*onnxio.Model, *Lowered, error) {
 	graph, err := f.Graph()
 	if err != nil {
@@ -29,6 +30,9 @@ func Restore(f *packing.File, form Form) (*onnxio.Model, *Lowered, error) {
 	about, err := ReadAbout(f)
 	if err != nil {
 		return nil, nil, err
+	}
+	if form == FormORT && (len(about.Activations) > 0 || about.Flags != nil && about.Flags.ActBits > 0) {
+		form = formRounding
 	}
 	counts, _, err := lower(m, form, about.Activations, tensors.get, len(f.Entries()))
 	if err != nil {

@@ -20,10 +20,10 @@ import (
 
 func (s *session) exportCommand() *urfave.Command {
 	return s.command(urfave.Command{
-		Name: "export", Usage: "write a standard ONNX file again", ArgsUsage: "MODEL.bq [-o MODEL.bq.onnx] [--form qdq|float] [--external]",
-		Description: "bq export model.bq\nbq export model.bq --form float -o model.float.onnx\nbq export model.bq -o - | sha256sum",
+		Name: "export", Usage: "write a standard ONNX file again", ArgsUsage: "MODEL.bq [-o MODEL.bq.onnx] [--form qdq|ort|float] [--external]",
+		Description: "bq export model.bq\nbq export model.bq --form ort -o model.ort.onnx\nbq export model.bq -o - | sha256sum",
 		Flags: []urfave.Flag{
-			&urfave.StringFlag{Name: "form", Usage: "qdq: codes behind DequantizeLinear, or Gather from a table for codebooks; float: plain values", Value: "qdq"},
+			&urfave.StringFlag{Name: "form", Usage: "qdq: codes behind DequantizeLinear, or Gather from a table for codebooks; ort: ONNX Runtime's own operators where they serve; float: plain values", Value: "qdq"},
 			&urfave.BoolFlag{Name: "external", Usage: "large tensors in a file beside the model, OUT.data; always where it would pass 2 GiB", DisableDefaultText: true},
 		},
 	}, "the ONNX file, - for stdout; by default beside the container", true, s.export)
@@ -37,7 +37,22 @@ type exportRecord struct {
 	OpsetWas int64           `json:"opset_was"`
 	OpsetNow int64           `json:"opset_now"`
 	Widened  []widenedRecord `json:"widened"`
+	Became   []becameRecord  `json:"became,omitempty"`
+	Left     []leftRecord    `json:"left,omitempty"`
 	Plain    []string        `json:"plain,omitempty"`
+}
+
+// becameRecord counts what quantized weights became.
+type becameRecord struct {
+	What  string `json:"what"`
+	Count int    `json:"count"`
+}
+
+// leftRecord is a weight that got no operator of ONNX Runtime's own, and why.
+type leftRecord struct {
+	Name string `json:"name"`
+	Op   string `json:"op"`
+	Why  string `json:"why"`
 }
 
 type widenedRecord struct {
@@ -53,9 +68,9 @@ func (s *session) export(c *urfave.Context) error {
 	if err := exactly(c, "one .bq file"); err != nil {
 		return err
 	}
-	form, ok := map[string]convert.Form{"qdq": convert.FormQDQ, "float": convert.FormFloat}[c.String("form")]
+	form, ok := map[string]convert.Form{"qdq": convert.FormQDQ, "ort": convert.FormORT, "float": convert.FormFloat}[c.String("form")]
 	if !ok {
-		return usagef("reading --form: want qdq or float, got %q", c.String("form"))
+		return usagef("reading --form: want qdq, ort or float, got %q", c.String("form"))
 	}
 	path := c.Args().First()
 	if !s.isContainer(path) {
@@ -190,9 +205,12 @@ func (s *session) reportExport(f *container, out *target, m *onnxio.Model, count
 			return err
 		}
 		rec := exportRecord{Schema: "bq.export/1", Input: in.Model, Output: written.record(), Form: form, OpsetWas: opset, OpsetNow: opset,
-			Widened: []widenedRecord{}, Plain: counts.Plain}
+			Widened: []widenedRecord{}, Became: became(counts, form), Plain: counts.Plain}
 		for _, w := range counts.Widened {
 			rec.Widened = append(rec.Widened, widenedRecord{w.Name, w.Bits, w.BitsNow})
+		}
+		for _, l := range counts.Left {
+			rec.Left = append(rec.Left, leftRecord{l.Name, l.Op, string(l.Why)})
 		}
 		return s.printJSON(rec)
 	}
@@ -203,10 +221,82 @@ func (s *session) reportExport(f *container, out *target, m *onnxio.Model, count
 		}
 	}
 	s.printf("%s  %s bytes%s, opset %d; %s\n", out.path, thousands(int64(len(written.file.Bytes))), external, opset, loweredText(counts, form))
+	s.noteLeft(counts)
+	return nil
+}
+
+// leftWords say why weights got no operator of ONNX Runtime's own, in the order in which they are printed.
+var leftWords = []struct {
+	why  convert.Why
+	text string
+}{
+	{convert.WhyOp, "it has none for %s"},
+	{convert.WhyForm, "it has none for the attributes or the bias of this %s"},
+	{convert.WhyType, "they are not of float32"},
+	{convert.WhyPlace, "they stand in a local function, or are read in another graph"},
+	{convert.WhyLevels, "their levels are no whole multiples of a step; convert with --method affine"},
+	{convert.WhyBlocks, "their scales are not those of blocks of 16, 32, 64... inputs"},
+	{convert.WhySmall, "they have fewer than 16 inputs"},
+	{convert.WhySlow, "they have more than 4 bits, which it multiplies by float values slower than floats"},
+	{convert.WhyRounds, "its LSTM rounds to 8 bits what is float in this model; convert with --act-bits"},
+	{convert.WhyCoded, "they have more than 4 bits, and what they meet is coded already"},
+	{convert.WhyPair, "its LSTM takes W and R as int8, and one is not"},
+}
+
+// mostLeft bounds how many names of a group stand in the text; the JSON has all.
+const mostLeft = 6
+
+// noteLeft names the weights that the form did not take, by reason.
+func (s *session) noteLeft(counts *convert.Lowered) {
+	for _, w := range leftWords {
+		names := map[string][]string{} // by operator, where the reason names it
+		var ops []string
+		for _, l := range counts.Left {
+			if l.Why != w.why {
+				continue
+			}
+			op := ""
+			if strings.Contains(w.text, "%s") {
+				op = l.Op
+			}
+			if names[op] == nil {
+				ops = append(ops, op)
+			}
+			names[op] = append(names[op], l.Name)
+		}
+		for _, op := range ops {
+			s.note("%s without an operator of ONNX Runtime's own, as %s: %s", plural(len(names[op]), "weight"), strings.ReplaceAll(w.text, "%s", op), listed(names[op]))
+		}
+	}
 	if len(counts.Plain) > 0 {
 		s.note("left as plain values, as their blocks cross the rows of the tensor: %s", strings.Join(counts.Plain, ", "))
 	}
-	return nil
+}
+
+// listed joins the first names.
+func listed(names []string) string {
+	text := strings.Join(names[:min(mostLeft, len(names))], ", ")
+	if len(names) > mostLeft {
+		text += fmt.Sprintf(" and %d more", len(names)-mostLeft)
+	}
+	return text
+}
+
+// became counts what quantized weights became in a form; nothing where that is plain values.
+func became(l *convert.Lowered, form string) []becameRecord {
+	if form == "float" {
+		return nil
+	}
+	var list []becameRecord
+	for _, op := range l.Contrib {
+		list = append(list, becameRecord{op.Op, op.Count})
+	}
+	for _, r := range []becameRecord{{"int8", l.Integer}, {"DequantizeLinear", l.Dequantize}, {"Gather", l.Gather}, {"Cast and Mul", l.Arithmetic}, {"plain", len(l.Plain)}} {
+		if r.Count > 0 {
+			list = append(list, r)
+		}
+	}
+	return list
 }
 
 func loweredText(l *convert.Lowered, form string) string {
@@ -214,18 +304,11 @@ func loweredText(l *convert.Lowered, form string) string {
 		return "plain values"
 	}
 	var parts []string
-	add := func(n int, what string) {
-		if n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, what))
-		}
+	for _, r := range became(l, form) {
+		parts = append(parts, fmt.Sprintf("%d %s", r.Count, r.What))
 	}
-	add(l.Integer, "int8")
-	add(l.Dequantize, "DequantizeLinear")
-	add(l.Gather, "Gather")
-	add(l.Arithmetic, "Cast and Mul")
-	add(len(l.Plain), "plain")
 	text := strings.Join(parts, ", ")
-	for _, bits := range []int{8, 16} {
+	for _, bits := range []int{4, 8, 16} {
 		n := 0
 		for _, w := range l.Widened {
 			if w.BitsNow == bits {

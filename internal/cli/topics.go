@@ -117,6 +117,9 @@ When it fails: --blame names the tensors, --report FILE.html shows everything.
 bq export turns a .bq into an ONNX file again:
 
   --form qdq     codes behind DequantizeLinear or a table behind Gather
+  --form ort     ONNX Runtime's own operators where they serve: MatMulNBits,
+                 GatherBlockQuantized; with --act-bits DynamicQuantizeLSTM and
+                 DynamicQuantizeMatMul, which round activations; else as qdq
   --form float   plain float32
 
 Files are written beside the target, read again, and renamed; what bq did not
