@@ -78,6 +78,9 @@ func (c *converter) calibrate(float *infer.Program, feeds []map[string]*onnxio.A
 	if err := c.correct(float, feeds); err != nil {
 		return err
 	}
+	if err := c.spare(float, feeds); err != nil {
+		return err
+	}
 	c.result.Drift, err = c.compareOn(float, c.checked)
 	return err
 }
@@ -297,7 +300,7 @@ func (c *converter) placedWith(byRow bool) []placed {
 	for i, j := range c.jobs {
 		list[i], coded[j.site] = j.site, j.reason == ""
 	}
-	return placements(c.src.Model, list, func(s *site) bool { return coded[s] }, byRow)
+	return placements(c.src.Model, list, func(s *site) bool { return coded[s] }, byRow, c.spared)
 }
 
 // tap puts an Identity at every value of m that is to be coded, and returns which value each stands for.

@@ -33,6 +33,7 @@ type Result struct {
 	Activations []Activation      // quantized activations, in the order of the graph
 	Corrected   int               // biases that bias correction changed or added
 	Uncorrected int               // nodes of quantized weights that have no place for a correction
+	Spared      []Spared          // values that stay float, as coding them would cost most of what coding all does
 	Ranges      string            // the rule by which the ranges of activations were chosen; "": there are none, or a table has them
 	Layers      int               // weights whose codes were fitted to what their layers see
 	Rescaled    int               // of these, those whose outputs were brought to the size they had
@@ -261,6 +262,7 @@ type converter struct {
 	rule     balance.RangeRule // of activations
 	choosing bool              // corrections are tried again and again on the same samples
 	means    [][]float64       // of the float model on these, by correction
+	spared   []Spared          // values that stay float
 	byRow    bool              // what MatMul multiplies by a weight has steps for each row
 	kept     *recording        // under Record
 	knob     float64           // of the codes so far, under a budget
@@ -316,7 +318,7 @@ func (c *converter) codeSmall() {
 		}
 	}
 	made := map[string]bool{}
-	for _, p := range placements(c.src.Model, list, func(s *site) bool { return s.op() == "Conv" }, false) {
+	for _, p := range placements(c.src.Model, list, func(s *site) bool { return s.op() == "Conv" }, false, nil) {
 		made[p.name] = true
 	}
 	readers := readersOf(c.src.Model)

@@ -58,14 +58,15 @@ type codePlacer struct {
 	coded    map[string]bool
 	changed  bool
 	byRow    bool
+	spared   map[string]bool // values that stay float
 	rows     map[string]bool // what MatMul multiplies by a weight
 }
 
 // placements lists the values of the main graph that are coded, in the order in which they are made, where coded tells which weights are.
-// byRow gives what MatMul multiplies by a weight steps for each row, unless another operator has it coded.
-func placements(m *onnxio.Model, list []*site, coded func(*site) bool, byRow bool) []placed {
+// byRow gives what MatMul multiplies by a weight steps for each row, unless another operator has it coded; the spared ones stay float.
+func placements(m *onnxio.Model, list []*site, coded func(*site) bool, byRow bool, spared []Spared) []placed {
 	p := &codePlacer{model: m, byRow: byRow, types: valueTypes(m), constant: map[string]*onnxio.Tensor{}, fixed: map[string]bool{}, producer: map[string]*onnxio.Node{},
-		readers: readersOf(m), weighted: map[*onnxio.Node]dataUse{}, leads: map[string]bool{}, coded: map[string]bool{}, rows: map[string]bool{}}
+		readers: readersOf(m), weighted: map[*onnxio.Node]dataUse{}, leads: map[string]bool{}, coded: map[string]bool{}, rows: map[string]bool{}, spared: map[string]bool{}}
 	for _, c := range m.Constants() {
 		if c.Graph == m.Graph || c.Graph == nil && slices.Contains(m.Graph.Nodes, c.Node) {
 			p.fixed[c.Name], p.constant[c.Name] = true, c.Tensor
@@ -83,6 +84,9 @@ func placements(m *onnxio.Model, list []*site, coded func(*site) bool, byRow boo
 		} else if !hasState(d.node) {
 			p.weighted[d.node] = d
 		}
+	}
+	for _, v := range spared {
+		p.types[v.Name], p.spared[v.Name] = onnxio.Undefined, true
 	}
 	p.findLeads()
 	for _, d := range uses {
@@ -329,7 +333,7 @@ func (p *codePlacer) averaged(v string) bool {
 func (p *codePlacer) list(uses []dataUse) []placed {
 	narrow := map[string]onnxio.DataType{} // values of other types, which operators of quantized weights alone see coded
 	for _, d := range uses {
-		if v := d.node.Inputs[d.input]; p.weighted[d.node].node != nil && !p.coded[p.source(v)] && !p.fixed[v] {
+		if v := d.node.Inputs[d.input]; p.weighted[d.node].node != nil && !p.coded[p.source(v)] && !p.fixed[v] && !p.spared[v] {
 			narrow[v] = d.typ
 		}
 	}

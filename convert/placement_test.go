@@ -17,7 +17,7 @@ func placesOf(t *testing.T, m *onnxio.Model, byRow bool) string {
 		t.Fatal(err)
 	}
 	var names []string
-	for _, p := range placements(m, list, func(s *site) bool { return strings.HasPrefix(s.name, "w") }, byRow) {
+	for _, p := range placements(m, list, func(s *site) bool { return strings.HasPrefix(s.name, "w") }, byRow, nil) {
 		name := p.name
 		if p.like != "" {
 			name += "=" + p.like

@@ -150,6 +150,7 @@ type TableActivation struct {
 	Shifts []int8  `json:"shifts,omitempty"` // as in Activation
 	Rank   int     `json:"rank,omitempty"`
 	ByRow  bool    `json:"by_row,omitempty"`
+	Spared float64 `json:"spared,omitempty"` // the value stays float: the share that it has of what coding values costs
 }
 
 // TableError says that a table does not fit the model or is damaged.

@@ -131,7 +131,10 @@ func (c *converter) record() error {
 		t.Biases = append(t.Biases, TableBias{places[a.index], true, a.tensor().Data})
 	}
 	for _, a := range c.result.Activations {
-		t.Activations = append(t.Activations, TableActivation{a.Name, a.Low, a.High, a.Shifts, a.Rank, a.ByRow})
+		t.Activations = append(t.Activations, TableActivation{Name: a.Name, Low: a.Low, High: a.High, Shifts: a.Shifts, Rank: a.Rank, ByRow: a.ByRow})
+	}
+	for _, v := range c.result.Spared {
+		t.Activations = append(t.Activations, TableActivation{Name: v.Name, Spared: v.Share})
 	}
 	for _, d := range c.result.Drift {
 		t.Drift = append(t.Drift, newTableDrift(d))

@@ -234,8 +234,13 @@ func biasValues(t *onnxio.Tensor, b TableBias) ([]float32, error) {
 func (c *converter) repeatActivations() error {
 	ranges := map[string]TableActivation{}
 	for _, a := range c.Table.Activations {
+		if a.Spared > 0 {
+			c.spared = append(c.spared, Spared{a.Name, a.Spared})
+			continue
+		}
 		ranges[a.Name] = a
 	}
+	c.result.Spared = c.spared
 	c.byRow = slices.ContainsFunc(c.Table.Activations, func(a TableActivation) bool { return a.ByRow })
 	if c.ActBits > 0 {
 		err := c.codeAll(func(p placed) (r span, ok bool, err error) {

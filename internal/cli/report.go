@@ -23,6 +23,7 @@ type convertRecord struct {
 	Size        sizeRecord         `json:"size"`
 	Tensors     []tensorRecord     `json:"tensors"`
 	Activations []activationRecord `json:"activations,omitempty"`
+	Spared      []sparedRecord     `json:"spared,omitempty"`
 	Outputs     []verify.Output    `json:"outputs"`
 	Drift       *float64           `json:"drift"` // of the worst output on the held-out samples
 	CalibSHA256 *string            `json:"calib_sha256"`
@@ -61,6 +62,12 @@ type activationRecord struct {
 	Zero  uint8   `json:"zero_point"`
 }
 
+// sparedRecord is a value that stays float among coded ones.
+type sparedRecord struct {
+	Name  string  `json:"name"`
+	Share float64 `json:"share"` // of what the values cost, each coded alone
+}
+
 // reportConvert prints the result of a conversion: text, or JSON.
 func (s *session) reportConvert(in *input, out *written, r *convert.Result, o *convert.Options, t *convertTables) error {
 	for _, n := range r.Notes {
@@ -80,6 +87,9 @@ func (s *session) reportConvert(in *input, out *written, r *convert.Result, o *c
 	s.printf("  %s\n", coverageLine(r.Tensors))
 	if len(r.Activations) > 0 {
 		s.printf("  %s of %d bits%s\n", plural(len(r.Activations), "activation"), o.ActBits, rangesText(r))
+	}
+	if len(r.Spared) > 0 {
+		s.printf("  float: %s, by the part of the noise that each would cause; operators beside them compute in float\n", sparedText(r.Spared))
 	}
 	if o.Samples == nil && o.Table == nil && r.Corrected > 0 {
 		s.printf("  corrected %s by what BatchNormalization says of the data\n", plural(r.Corrected, "bias vector"))
@@ -104,6 +114,15 @@ func (s *session) reportConvert(in *input, out *written, r *convert.Result, o *c
 	}
 	s.printf("  next: bq verify %s %s %s\n", shellQuote(in.name), shellQuote(out.path), out.data)
 	return nil
+}
+
+// sparedText lists values that stay float.
+func sparedText(list []convert.Spared) string {
+	parts := make([]string, len(list))
+	for i, v := range list {
+		parts[i] = fmt.Sprintf("%s %.0f %%", escape(v.Name), 100*v.Share)
+	}
+	return strings.Join(parts, ", ")
 }
 
 // rangesText says by which rule ranges were chosen.
@@ -280,6 +299,9 @@ func (s *session) convertJSON(in *input, out *written, r *convert.Result, o *con
 	}
 	for _, a := range r.Activations {
 		rec.Activations = append(rec.Activations, activationRecord{a.Name, a.Bits, a.Low, a.High, a.Scale, a.Zero})
+	}
+	for _, v := range r.Spared {
+		rec.Spared = append(rec.Spared, sparedRecord{v.Name, v.Share})
 	}
 	rec.Why = "calib_sha256: no calibration table was used"
 	if t.sha256 != "" {
