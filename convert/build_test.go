@@ -62,7 +62,7 @@ func (b *builder) node(op string, inputs []string, output string, attributes ...
 }
 
 // file writes the model and opens it again.
-func (b *builder) file(t *testing.T) *onnxio.File {
+func (b *builder) file(t testing.TB) *onnxio.File {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "m.onnx")
 	if err := os.WriteFile(path, b.m.Bytes(), 0o644); err != nil {

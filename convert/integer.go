@@ -58,7 +58,7 @@ func (l *lowering) integers(list []Activation) *integers {
 		}
 	}
 	for _, c := range l.model.Constants() {
-		if c.Graph == l.model.Graph || c.Graph == nil && slices.Contains(l.model.Graph.Nodes, c.Node) {
+		if c.Graph == l.model.Graph {
 			z.constant[c.Name] = c.Tensor
 		}
 	}
@@ -137,8 +137,8 @@ func (z *integers) fold(a Activation) {
 func (z *integers) maker(name string) *intProduct {
 	for _, op := range []string{"Relu", ""} {
 		n := z.producer[name]
-		if op == "Relu" && n != nil && opOf(n) == op && len(z.readers[n.Inputs[0]]) == 1 {
-			name = n.Inputs[0]
+		if op == "Relu" && n != nil && opOf(n) == op && len(z.readers[n.Input(0)]) == 1 {
+			name = n.Input(0)
 		}
 	}
 	for _, p := range z.of {
@@ -211,6 +211,9 @@ func (z *integers) product(s *site, q *packing.Quant, v view) (*intProduct, Acti
 		return nil, none
 	}
 	n := s.uses[0].node
+	if len(n.Outputs) == 0 {
+		return nil, none
+	}
 	p := &intProduct{node: n}
 	switch rank := len(s.Tensor.Dims); {
 	case opOf(n) == "Conv" && rank > 2 && z.ends(n):
@@ -246,6 +249,9 @@ func (z *integers) product(s *site, q *packing.Quant, v view) (*intProduct, Acti
 
 // ends reports whether what n makes becomes codes, behind what it absorbs: a Conv that makes floats multiplies floats.
 func (z *integers) ends(n *onnxio.Node) bool {
+	if len(n.Outputs) == 0 {
+		return false
+	}
 	v := n.Outputs[0]
 	for range 3 {
 		if z.acts[v].Everywhere {
@@ -583,7 +589,7 @@ func (z *integers) code(list []Activation) error {
 			x = b.node("Sub", base+"/centred", []string{x, b.constant(base+"/zero/float", onnxio.Floats([]float32{float32(a.Zero)}))})
 			x = b.node("Mul", base+"/value", []string{x, z.factor(b, base, &a)})
 			for _, n := range list {
-				for i, in := range n.Inputs[:2] {
+				for i, in := range n.Inputs[:min(2, len(n.Inputs))] {
 					if z.source(in) == p.name {
 						n.Inputs[i] = x
 					}

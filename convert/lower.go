@@ -107,6 +107,9 @@ func lower(m *onnxio.Model, form Form, list []Activation, get stored, want int) 
 
 // activations makes the nodes of the weights that wait for theirs, and those that code values.
 func (l *lowering) activations(all []*site, list []Activation) error {
+	if err := checkFit(l.model, dataUses(l.model, all, func(s *site) bool { return l.coded[s] }), list); err != nil {
+		return err
+	}
 	var z *integers
 	if l.form != FormFloat && runForm(list) == FormQDQ {
 		if l.counts.Unraised = opset.Raise(l.model, opsetIntegers); l.counts.Unraised == nil {

@@ -48,7 +48,7 @@ var (
 // placer of codes: what is known of the main graph.
 type codePlacer struct {
 	model    *onnxio.Model
-	types    map[string]onnxio.DataType
+	values   map[string]shape.Info     // of the main graph, as far as they can be told
 	constant map[string]*onnxio.Tensor // nil: constant, but of other than one element
 	fixed    map[string]bool           // constants
 	producer map[string]*onnxio.Node
@@ -65,10 +65,10 @@ type codePlacer struct {
 // placements lists the values of the main graph that are coded, in the order in which they are made, where coded tells which weights are.
 // byRow gives what MatMul multiplies by a weight steps for each row, unless another operator has it coded; the spared ones stay float.
 func placements(m *onnxio.Model, list []*site, coded func(*site) bool, byRow bool, spared []Spared) []placed {
-	p := &codePlacer{model: m, byRow: byRow, types: valueTypes(m), constant: map[string]*onnxio.Tensor{}, fixed: map[string]bool{}, producer: map[string]*onnxio.Node{},
+	p := &codePlacer{model: m, byRow: byRow, values: mainValues(m), constant: map[string]*onnxio.Tensor{}, fixed: map[string]bool{}, producer: map[string]*onnxio.Node{},
 		readers: readersOf(m), weighted: map[*onnxio.Node]dataUse{}, leads: map[string]bool{}, coded: map[string]bool{}, rows: map[string]bool{}, spared: map[string]bool{}}
 	for _, c := range m.Constants() {
-		if c.Graph == m.Graph || c.Graph == nil && slices.Contains(m.Graph.Nodes, c.Node) {
+		if c.Graph == m.Graph {
 			p.fixed[c.Name], p.constant[c.Name] = true, c.Tensor
 		}
 	}
@@ -86,7 +86,7 @@ func placements(m *onnxio.Model, list []*site, coded func(*site) bool, byRow boo
 		}
 	}
 	for _, v := range spared {
-		p.types[v.Name], p.spared[v.Name] = onnxio.Undefined, true
+		p.spared[v.Name] = true
 	}
 	p.findLeads()
 	for _, d := range uses {
@@ -109,19 +109,6 @@ func hasState(n *onnxio.Node) bool {
 	return op == "LSTM" || op == "GRU" || op == "RNN"
 }
 
-// valueTypes returns the element types of the values of the main graph, as far as they can be told.
-func valueTypes(m *onnxio.Model) map[string]onnxio.DataType {
-	types := map[string]onnxio.DataType{}
-	if r, err := shape.Infer(m, nil); err == nil {
-		for _, v := range r.Values {
-			if v.Path == "" && v.Kind == shape.Tensor {
-				types[v.Name] = v.Type
-			}
-		}
-	}
-	return types
-}
-
 // findLeads marks the values from which a way leads to an operator of a quantized weight.
 func (p *codePlacer) findLeads() {
 	for more := true; more; {
@@ -140,7 +127,7 @@ func (p *codePlacer) findLeads() {
 
 // float reports whether v is a value of the main graph that can be coded: float32, and computed.
 func (p *codePlacer) float(v string) bool {
-	return v != "" && !p.fixed[v] && p.types[v] == onnxio.Float
+	return v != "" && !p.fixed[v] && !p.spared[v] && p.values[v].Kind == shape.Tensor && p.values[v].Type == onnxio.Float
 }
 
 // source returns the value that v is, behind Identity and Dropout.
@@ -388,8 +375,8 @@ func (p *codePlacer) intoTables(v string) bool {
 func (p *codePlacer) conv(v string) *onnxio.Node {
 	n := p.producer[v]
 	for _, op := range []string{"Relu", "BatchNormalization"} {
-		if n != nil && opOf(n) == op && p.alone(n.Inputs[0]) == n {
-			n = p.producer[n.Inputs[0]]
+		if n != nil && opOf(n) == op && p.alone(n.Input(0)) == n {
+			n = p.producer[n.Input(0)]
 		}
 	}
 	if n == nil || opOf(n) != "Conv" {
