@@ -67,7 +67,6 @@ func (c *converter) spare(float *infer.Program, feeds []map[string]*onnxio.Array
 // costs measures what coding values costs, against the model with float values.
 type costs struct {
 	probe
-	plain []map[string]*onnxio.Array
 }
 
 func (c *converter) newCosts(samples []map[string]*onnxio.Array) (*costs, error) {
