@@ -13,10 +13,11 @@ import (
 //	Gather       -> GatherBlockQuantized: codes of 2, 4 and 8 bits in blocks along the last axis, decoded where they are read
 //	LSTM         -> DynamicQuantizeLSTM: int8, a scale for each row of a gate
 //	MatMul, Gemm -> DynamicQuantizeMatMul: int8, a scale for each output
+//	MatMul       -> MatMulIntegerToFloat: int8 and coded values, as ONNX Runtime would have it where no Add is behind
 //
-// The first two compute with the values of the other forms. The last two round their activations to 8 bits, in the range that they find,
-// and stand only where the model's activations are quantized, at inputs that stayed float: how much that is off is part of what was
-// asked for there. What all of them take was found by running them (ONNX Runtime 1.32, processors with AVX-512 and VNNI), as was what
+// The first two and the last compute with the values of the other forms. The others round their activations to 8 bits, in the range
+// that they find, and stand only where the model's activations are quantized, at inputs that stayed float: how much that is off is
+// part of what was asked for there. What all of them take was found by running them (ONNX Runtime 1.32, processors with AVX-512 and VNNI), as was what
 // serves: a product of [1, 512] and [64, 512] by [512, 2048] takes with float weights 156 and 735 us on one thread,
 //
 //	MatMulNBits, activations in float   4 bits 74, 870   2 bits 1,900, 2,850   8 bits 990, 1,740
@@ -70,9 +71,9 @@ type contrib struct {
 // taker replaces what a use computes; it is called once all uses of a weight have one.
 type taker func(b *graphBuilder)
 
-// contrib puts every weight that waits, and that some operator of ONNX Runtime's own takes, into such an operator. What it returns
-// takes away, once the graph is rebuilt, what nothing reads any more.
-func (l *lowering) contrib(z *integers, list []Activation) (swept func()) {
+// contrib puts every weight that waits, and that some operator of ONNX Runtime's own takes, into such an operator. The others follow
+// when activations are coded: finish.
+func (l *lowering) contrib(z *integers, list []Activation) *contrib {
 	c := &contrib{lowering: l, z: z, acts: map[string]bool{}, constants: map[value]*onnxio.Tensor{}, readers: readersOf(l.model),
 		producer: map[string]*onnxio.Node{}, made: map[string]int{}}
 	for _, a := range list {
@@ -101,14 +102,22 @@ func (l *lowering) contrib(z *integers, list []Activation) (swept func()) {
 			l.counts.Left = append(l.counts.Left, Left{w.site.name, w.site.op(), why})
 		}
 	}
+	return c
+}
+
+// finish makes products of codes ONNX Runtime's own, and takes what nothing reads any more out of the rebuilt graph.
+func (c *contrib) finish() {
+	c.sweep()
+	if c.z != nil {
+		c.integerProducts()
+	}
 	for op, n := range c.made {
-		l.counts.Contrib = append(l.counts.Contrib, OpCount{op, n})
+		c.counts.Contrib = append(c.counts.Contrib, OpCount{op, n})
 	}
-	slices.SortFunc(l.counts.Contrib, func(a, b OpCount) int { return strings.Compare(a.Op, b.Op) })
-	if len(c.made) > 0 && l.model.Opset(domainRuntime) == 0 {
-		l.model.Opsets = append(l.model.Opsets, &onnxio.Opset{Domain: domainRuntime, Version: versionRuntime})
+	slices.SortFunc(c.counts.Contrib, func(a, b OpCount) int { return strings.Compare(a.Op, b.Op) })
+	if len(c.made) > 0 && c.model.Opset(domainRuntime) == 0 {
+		c.model.Opsets = append(c.model.Opsets, &onnxio.Opset{Domain: domainRuntime, Version: versionRuntime})
 	}
-	return c.sweep
 }
 
 // take puts w into operators where all its uses have one, else it says why not.

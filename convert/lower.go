@@ -118,9 +118,9 @@ func (l *lowering) activations(all []*site, list []Activation) error {
 			z.prepare(l.waiting)
 		}
 	}
-	uses, swept := dataUses(l.model, all, func(s *site) bool { return l.coded[s] }), func() {}
+	uses := dataUses(l.model, all, func(s *site) bool { return l.coded[s] })
 	if l.form == FormORT {
-		swept = l.contrib(z, list)
+		defer l.contrib(z, list).finish()
 	}
 	for _, w := range l.waiting {
 		if !l.replaced[w.site] {
@@ -128,7 +128,6 @@ func (l *lowering) activations(all []*site, list []Activation) error {
 		}
 	}
 	l.rebuild()
-	swept()
 	if z == nil {
 		return insertActivations(l.model, uses, list, nil)
 	}

@@ -118,8 +118,9 @@ bq export turns a .bq into an ONNX file again:
 
   --form qdq     codes behind DequantizeLinear or a table behind Gather
   --form ort     ONNX Runtime's own operators where they serve: MatMulNBits,
-                 GatherBlockQuantized; with --act-bits DynamicQuantizeLSTM and
-                 DynamicQuantizeMatMul, which round activations; else as qdq
+                 GatherBlockQuantized; with --act-bits MatMulIntegerToFloat,
+                 and DynamicQuantizeLSTM and DynamicQuantizeMatMul, which round
+                 activations that stayed float; else as qdq
   --form float   plain float32
 
 Files are written beside the target, read again, and renamed; what bq did not
