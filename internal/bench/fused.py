@@ -119,6 +119,8 @@ class Graph:
             return None
         coded = [v for v in data if self.decoded(v)]
         out = self.recoded(n.output[0])
+        if op == 'Mul' and 0 < len(coded) < len(data):
+            return 'open', 'no codes at ' + ', '.join(v for v in data if v not in coded)  # x * Sigmoid(x): exports look such values up
         if coded and (out is not None or op in ('MatMul', 'FusedMatMul', 'Gemm', 'FusedGemm') and self.weight(n.input[1])):
             return 'between', self.obstacle(n, data, coded, out)
         if not self.leads.intersection(n.output):
