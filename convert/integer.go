@@ -87,7 +87,10 @@ type intProduct struct {
 func (z *integers) prepare(list []codedSite) {
 	for _, w := range list {
 		p, x := z.product(w.site, w.quant, w.view)
-		if p == nil || !z.takeBias(p) || !z.takeNorm(p) || !p.fits(x.steps()) {
+		if p == nil || !z.takeBias(p) {
+			continue
+		}
+		if z.takeNorm(p); !p.fits(x.steps()) {
 			continue
 		}
 		z.products[w.site], z.of[p.node] = p, p
@@ -388,32 +391,30 @@ func (z *integers) vector(name string, n int) []float32 {
 	return a.F32()
 }
 
-// takeNorm takes a BatchNormalization that is alone behind a Conv into scales and bias. False: there is one that cannot be taken in.
-func (z *integers) takeNorm(p *intProduct) bool {
+// takeNorm takes a BatchNormalization that is alone behind a Conv into scales and bias.
+func (z *integers) takeNorm(p *intProduct) {
 	r := z.readers[p.node.Outputs[0]]
 	if opOf(p.node) != "Conv" || len(r) != 1 || r[0] == nil || opOf(r[0]) != "BatchNormalization" || r[0].Inputs[0] != p.node.Outputs[0] {
-		return true
+		return
 	}
 	n := r[0]
 	if len(n.Inputs) < 5 || len(n.Outputs) != 1 || n.IntAttr("training_mode", 0) != 0 {
-		return true
+		return
 	}
 	var v [4][]float32 // scale, B, mean, variance
 	for i := range v {
 		if v[i] = z.vector(n.Inputs[1+i], p.outs); v[i] == nil {
-			return true
+			return
 		}
 	}
 	gain := make([]float64, p.outs)
 	for o := range gain {
 		gain[o] = float64(v[0][o]) / math.Sqrt(float64(v[3][o])+float64(n.FloatAttr("epsilon", defaultNormEpsilon)))
 		if gain[o]-gain[o] != 0 {
-			return true
+			return
 		}
 	}
-	if !p.scale(gain) {
-		return true
-	}
+	p.scale(gain)
 	bias := make([]float64, p.outs)
 	for o := range bias {
 		bias[o] = float64(v[1][o]) - float64(float64(v[2][o])*gain[o])
@@ -422,17 +423,11 @@ func (z *integers) takeNorm(p *intProduct) bool {
 		}
 	}
 	p.bias, p.norm = bias, n
-	return true
 }
 
-// scale multiplies the weights of each output; false, and nothing is changed, where a code would have to leave int8.
-func (p *intProduct) scale(gain []float64) bool {
+// scale multiplies the weights of each output. Of codes that change their sign, -128 becomes 127.
+func (p *intProduct) scale(gain []float64) {
 	per := len(p.codes) / p.outs // a Conv's outputs come first
-	for o, g := range gain {
-		if g < 0 && slices.Contains(p.codes[o*per:(o+1)*per], math.MinInt8) {
-			return false
-		}
-	}
 	scales := make([]float32, p.outs)
 	for o, g := range gain {
 		row := p.codes[o*per : (o+1)*per]
@@ -443,14 +438,13 @@ func (p *intProduct) scale(gain []float64) bool {
 		for i := range row {
 			switch {
 			case g < 0:
-				row[i] = -row[i]
+				row[i] = -max(row[i], -math.MaxInt8)
 			case g == 0:
 				row[i] = 0
 			}
 		}
 	}
 	p.scales = scales
-	return true
 }
 
 // maxBiasCode bounds the codes of biases: the sums of products have the other half of int32 (internal/infer refuses more as well).

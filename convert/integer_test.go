@@ -283,3 +283,12 @@ func TestLargeBias(t *testing.T) {
 		t.Error("codes of a long sum were made coarser")
 	}
 }
+
+// A negative gain turns the signs of codes; -128, which has no opposite in int8, becomes 127.
+func TestGainsOfCodes(t *testing.T) {
+	p := &intProduct{outs: 3, codes: []int8{-128, 5, -128, 5, 7, -7}, scales: []float32{2}}
+	p.scale([]float64{-0.5, 3, 0})
+	if !slices.Equal(p.codes, []int8{127, -5, -128, 5, 0, 0}) || !slices.Equal(p.scales, []float32{1, 6, 1}) {
+		t.Errorf("codes %v, scales %v", p.codes, p.scales)
+	}
+}
