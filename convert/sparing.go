@@ -19,6 +19,8 @@ const (
 	mostSpared  = 8    // values that stay float
 	sparedGain  = 0.9  // of the drift, that must be left at most
 	costSamples = 4    // on which a value is coded alone
+
+	costElements = 1 << 34 // bounds the elements that all these runs compute: some minutes
 )
 
 // Spared is a value that stays float although operators on codes read it.
@@ -38,6 +40,12 @@ func (c *converter) spare(float *infer.Program, feeds []map[string]*onnxio.Array
 	}
 	before, err := t.drift(c.result.Activations)
 	if err != nil || !(before > costly) {
+		return err
+	}
+	if elements, err := elementsOf(float, t.samples[0]); err != nil || elements*len(t.samples)*len(c.result.Activations) > costElements {
+		if err == nil {
+			c.warn("coding costs much, and the model is too large to find the values that cause it: --keep the weights beside them, or more bits")
+		}
 		return err
 	}
 	list, err := t.shares()
@@ -62,6 +70,16 @@ func (c *converter) spare(float *infer.Program, feeds []map[string]*onnxio.Array
 	}
 	c.result.Activations, c.result.Corrected = activations, corrected
 	return nil
+}
+
+// elementsOf returns how many elements a run computes.
+func elementsOf(p *infer.Program, feeds map[string]*onnxio.Array) (int, error) {
+	total := 0
+	_, err := p.Run(feeds, func(_ *onnxio.Node, _ string, v *onnxio.Array) (*onnxio.Array, error) {
+		total += v.Len()
+		return nil, nil
+	})
+	return total, err
 }
 
 // costs measures what coding values costs, against the model with float values.
