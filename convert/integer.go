@@ -539,16 +539,7 @@ func (z *integers) code(list []Activation) error {
 			z.producer[out] = n
 		}
 	}
-	floats := map[string][]*onnxio.Node{} // products of floats, by the coded value that they multiply
-	for _, n := range z.model.Graph.Nodes {
-		if op := opOf(n); (op == "Conv" || op == "ConvTranspose" || op == "Gemm") && !z.done[n] && z.ends(n) {
-			for _, in := range n.Inputs[:min(2, len(n.Inputs))] {
-				if v := z.source(in); z.acts[v].Everywhere {
-					floats[v] = append(floats[v], n)
-				}
-			}
-		}
-	}
+	floats := z.floats()
 	var places []placed
 	for _, a := range list {
 		if a.Everywhere {
@@ -582,16 +573,77 @@ func (z *integers) code(list []Activation) error {
 			x := b.node("Cast", base+"/cast", []string{codes}, intAttr("to", int64(onnxio.Float)))
 			x = b.node("Sub", base+"/centred", []string{x, b.constant(base+"/zero/float", onnxio.Floats([]float32{float32(a.Zero)}))})
 			x = b.node("Mul", base+"/value", []string{x, z.factor(b, base, &a)})
-			for _, n := range list {
-				for i, in := range n.Inputs[:min(2, len(n.Inputs))] {
-					if z.source(in) == p.name {
-						n.Inputs[i] = x
-					}
-				}
+			for _, r := range list {
+				r.node.Inputs[r.input] = x
 			}
 		}
 		return b.node("DequantizeLinear", base+"/decoded", append([]string{codes}, decode...), axis...)
 	})
+}
+
+// carried are the operators that ONNX Runtime takes a DequantizeLinear behind, or a QuantizeLinear in front of, or a Conv absorbs: codes
+// on one side of them are codes on the other.
+var carried = map[string]bool{"Identity": true, "Dropout": true, "Pad": true, "MaxPool": true, "Reshape": true, "Flatten": true, "Transpose": true,
+	"Squeeze": true, "Unsqueeze": true, "Slice": true}
+
+// floatInput is where a value goes into a product of floats, or into what carries it there.
+type floatInput struct {
+	node  *onnxio.Node
+	input int
+}
+
+// floats returns, by coded value, where products of floats read it whose weights ONNX Runtime would quantize: those between codes.
+func (z *integers) floats() map[string][]floatInput {
+	list := map[string][]floatInput{}
+	for _, n := range z.model.Graph.Nodes {
+		if op := opOf(n); op != "Conv" && op != "ConvTranspose" && op != "Gemm" || z.done[n] || !z.becomesCodes(n) {
+			continue
+		}
+		for i := range n.Inputs[:min(2, len(n.Inputs))] {
+			at := floatInput{n, i}
+			for range maxMoves {
+				v := at.node.Inputs[at.input]
+				from := z.producer[v]
+				if z.acts[v].Everywhere {
+					if !slices.Contains(list[v], at) {
+						list[v] = append(list[v], at)
+					}
+					break
+				}
+				if from == nil || !carried[opOf(from)] || len(from.Inputs) == 0 {
+					break
+				}
+				at = floatInput{from, 0}
+			}
+		}
+	}
+	return list
+}
+
+// becomesCodes reports whether ONNX Runtime may find that what n makes becomes codes: as ends does, and behind operators that carry codes or
+// that it folds into n.
+func (z *integers) becomesCodes(n *onnxio.Node) bool {
+	for range maxMoves {
+		if len(n.Outputs) == 0 {
+			break
+		}
+		v := n.Outputs[0]
+		if z.acts[v].Everywhere {
+			return true
+		}
+		r := z.readers[v]
+		if len(r) != 1 || r[0] == nil {
+			break
+		}
+		n = r[0]
+		switch op := opOf(n); {
+		case carried[op], op == "BatchNormalization", op == "Relu", op == "Clip":
+		case (op == "Mul" || op == "Add" || op == "Sub" || op == "Div") && slices.ContainsFunc(n.Inputs, func(in string) bool { return z.constant[in] != nil }):
+		default:
+			return false
+		}
+	}
+	return false
 }
 
 // rowProducts adds the products of a value whose steps follow each row, each under the name of the one that it stands for:

@@ -204,6 +204,55 @@ func TestFloatProducts(t *testing.T) {
 	}
 }
 
+// TestCarriedFloats: no DequantizeLinear reaches a Conv of kept weights between codes by way of what ONNX Runtime takes it through, and none
+// is spared where its results stay float.
+func TestCarriedFloats(t *testing.T) {
+	pads := onnxio.Int64s([]int64{0, 0, 1, 1, 0, 0, 1, 1}, 8)
+	for name, c := range map[string]struct {
+		in, out string // operators in front of and behind the kept Conv
+		want    int    // values that are decoded by Cast, Sub and Mul
+	}{
+		"none":       {"", "", 1},
+		"Pad":        {"Pad", "", 1},
+		"in front":   {"Transpose", "", 1},
+		"behind":     {"", "Transpose", 1},
+		"both":       {"Transpose", "Transpose", 1},
+		"constant":   {"", "Mul", 1},
+		"stays so":   {"", "Softmax", 0},
+		"not theirs": {"Softmax", "", 0},
+	} {
+		b := image().constant("pads", pads).floats("kept", normal(4, 16), 4, 4, 1, 1).node("Conv", []string{"x", "w1"}, "c").node("Relu", []string{"c"}, "r")
+		move := func(op, from, to string) string {
+			switch op {
+			case "":
+				return from
+			case "Pad":
+				b.node(op, []string{from, "pads"}, to)
+			case "Mul":
+				b.node(op, []string{from, "half"}, to)
+			case "Transpose":
+				b.node(op, []string{from}, to, &onnxio.Attribute{Name: "perm", Type: onnxio.AttrInts, Ints: []int64{0, 1, 3, 2}})
+			default:
+				b.node(op, []string{from}, to)
+			}
+			return to
+		}
+		from := move(c.in, "r", "p")
+		b.node("Conv", []string{from, "kept"}, "k").node("Relu", []string{"k"}, "l")
+		b.node("Conv", []string{move(c.out, "l", "q"), "w2"}, "e").node("GlobalAveragePool", []string{"e"}, "g").node("Flatten", []string{"g"}, "f")
+		b.floats("wy", normal(5, 4*512), 4, 512).node("Gemm", []string{"f", "wy"}, "y").output("y", 1, 512)
+		o := Options{Bits: 8, ActBits: 8, MinElements: 1, Keep: []string{"kept"}, Samples: samplesOf(t, b.m, onnxio.Floats(normal(10, 16*256), 16, 4, 8, 8))}
+		_, p, _ := converted(t, b.file(t), o)
+		m, _, err := Restore(p, FormQDQ)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := ops(m)["Cast"]; got != c.want {
+			t.Errorf("%s: %d values decoded by Cast, want %d", name, got, c.want)
+		}
+	}
+}
+
 // TestLevelUnit: levels that are whole multiples of a power of two, up to 127.
 func TestLevelUnit(t *testing.T) {
 	for _, c := range []struct {
