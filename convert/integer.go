@@ -414,7 +414,9 @@ func (z *integers) takeNorm(p *intProduct) {
 			return
 		}
 	}
-	p.scale(gain)
+	if !p.scale(gain) {
+		return
+	}
 	bias := make([]float64, p.outs)
 	for o := range bias {
 		bias[o] = float64(v[1][o]) - float64(float64(v[2][o])*gain[o])
@@ -425,9 +427,15 @@ func (z *integers) takeNorm(p *intProduct) {
 	p.bias, p.norm = bias, n
 }
 
-// scale multiplies the weights of each output. Of codes that change their sign, -128 becomes 127.
-func (p *intProduct) scale(gain []float64) {
+// scale multiplies the weights of each output; false, and nothing is changed, where a scale would have to leave float32. Of codes that change
+// their sign, -128 becomes 127.
+func (p *intProduct) scale(gain []float64) bool {
 	per := len(p.codes) / p.outs // a Conv's outputs come first
+	for o, g := range gain {
+		if float64(p.scales[min(o, len(p.scales)-1)])*math.Abs(g) > math.MaxFloat32 {
+			return false
+		}
+	}
 	scales := make([]float32, p.outs)
 	for o, g := range gain {
 		row := p.codes[o*per : (o+1)*per]
@@ -445,6 +453,7 @@ func (p *intProduct) scale(gain []float64) {
 		}
 	}
 	p.scales = scales
+	return true
 }
 
 // maxBiasCode bounds the codes of biases: the sums of products have the other half of int32 (internal/infer refuses more as well).

@@ -253,6 +253,27 @@ func TestCarriedFloats(t *testing.T) {
 	}
 }
 
+// TestBounds: scales and steps of biases that float32 does not hold make no products of codes.
+func TestBounds(t *testing.T) {
+	product := func() *intProduct {
+		return &intProduct{outs: 2, codes: []int8{1, 2, 3, -128}, scales: []float32{1e30, 1e-30}, bias: []float64{0, 0}}
+	}
+	for _, c := range []struct {
+		gain []float64
+		want bool
+	}{{[]float64{2, -0.5}, true}, {[]float64{-2, 0.5}, true}, {[]float64{1e9, 1}, false}, {[]float64{1e8, 1}, true}} {
+		if p := product(); p.scale(c.gain) != c.want || !c.want && (p.scales[0] != 1e30 || p.codes[0] != 1) {
+			t.Errorf("gain %v: taken in %v, scales %v, codes %v", c.gain, !c.want, p.scales, p.codes)
+		}
+	}
+	if p := product(); !p.fits([]float32{1e-7}) || p.scales[1] != 1e-30 {
+		t.Errorf("steps of 1e-37 are normal numbers, the scale became %v", p.scales[1])
+	}
+	if p := product(); !p.fits([]float32{1e-9}) || !(p.scales[1]*1e-9 >= leastStep) || p.codes[3] != -5 { // -128e-30 in steps of 2^-125 / 1e-9 = 2.35e-29
+		t.Errorf("steps of 1e-39 became %v * 1e-9, codes %v", p.scales[1], p.codes)
+	}
+}
+
 // TestLevelUnit: levels that are whole multiples of a power of two, up to 127.
 func TestLevelUnit(t *testing.T) {
 	for _, c := range []struct {
